@@ -17,8 +17,8 @@ void describe_into(const Value& value, std::string& out) {
     out += "null";
   } else if (const bool* b = value.if_bool()) {
     out += *b ? "true" : "false";
-  } else if (const std::int64_t* i = value.if_int()) {
-    out += std::to_string(*i);
+  } else if (const std::int64_t* integer = value.if_int()) {
+    out += std::to_string(*integer);
   } else if (const double* d = value.if_double()) {
     out += fmt::format("{}", *d);
   } else if (const std::string* s = value.if_string()) {
