@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the program, in the order that help lists them.
+#include "commands/command.h"
+#include "commands/complete.h"
+#include "commands/generate.h"
+#include "commands/help.h"
+
+namespace bigmodel::app {
+
+std::span<const Command> all_commands() {
+  static const Command kCommands[] = {
+      help_command(),
+      generate_command(),
+      complete_command(),
+  };
+  return kCommands;
+}
+
+}  // namespace bigmodel::app
