@@ -56,6 +56,7 @@ struct DiskRule {
 struct Block {
   std::string kind;
   std::vector<std::pair<std::string, spec::Value>> properties;
+  std::string error;             ///< why a property could not be computed under this config: an engine then refuses the block
 };
 
 struct ModuleTemplate;

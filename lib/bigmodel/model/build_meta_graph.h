@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.json + description -> meta graph.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bigmodel/model/config.h"
+#include "bigmodel/model/meta_graph.h"
+#include "bigmodel/spec/spec_library.h"
+
+namespace bigmodel {
+
+struct BuildOptions {
+  /// "base": what AutoModel builds; "auto": the class that the config's `architectures` names; else a class by its Python name.
+  std::string class_name = "base";
+};
+
+/// Evaluates the description of config.model_type. Repeated children are built once (section 11 of docs/architecture-language.md).
+/// Throws UnsupportedError (unknown type, by name, with near ones), NotFoundError (no such class), SpecError (a description or a
+/// config that it cannot take; the message names the chain of modules).
+/// Limits: 2 M modules expanded, 100 k templates, 64 levels, sizes below 2^63 elements, 50 M steps.
+MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options = {});
+
+/// Python names of every class that the type's description can build, base first.
+std::vector<std::string> class_names(spec::SpecLibrary& library, const Config& config);
+
+}  // namespace bigmodel

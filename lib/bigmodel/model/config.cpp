@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/model/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/io/json.h"
+#include "bigmodel/io/read_file.h"
+
+namespace bigmodel {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// No config comes near these: they bound memory before anything is believed.
+constexpr JsonLimits kConfigLimits{.size_bytes = std::uint64_t{16} << 20, .depth = 100, .values = 2'000'000};
+
+spec::Value to_value(const Json& json) {
+  switch (json.type()) {
+    case Json::value_t::boolean: return json.get<bool>();
+    case Json::value_t::number_integer: return json.get<std::int64_t>();
+    case Json::value_t::number_unsigned: {
+      const auto v = json.get<std::uint64_t>();
+      if (v > static_cast<std::uint64_t>(INT64_MAX)) return static_cast<double>(v);
+      return static_cast<std::int64_t>(v);
+    }
+    case Json::value_t::number_float: return json.get<double>();
+    case Json::value_t::string: return json.get<std::string>();
+    case Json::value_t::array: {
+      spec::List out;
+      out.reserve(json.size());
+      for (const Json& item : json) out.push_back(to_value(item));
+      return out;
+    }
+    case Json::value_t::object: {
+      spec::Map out;
+      out.reserve(json.size());
+      for (const auto& [key, item] : json.items()) out.emplace_back(key, to_value(item));
+      return out;
+    }
+    default: return {};
+  }
+}
+
+const std::string* text_of(const spec::Map& map, std::string_view key) {
+  const spec::Value* v = spec::find(map, key);
+  return v == nullptr ? nullptr : v->if_string();
+}
+
+void set(spec::Map& map, std::string_view key, spec::Value value) {
+  const auto it = std::ranges::find(map, key, &std::pair<std::string, spec::Value>::first);
+  if (it != map.end()) {
+    it->second = std::move(value);
+  } else {
+    map.emplace_back(std::string(key), std::move(value));
+  }
+}
+
+/// As timm's load_model_config_from_hf: the pretrained_cfg is the model's own record, model_args go to the constructor.
+void lift_timm_keys(Config& config, const std::string& architecture) {
+  spec::Map lifted;
+  static const spec::Map kNone;
+  const spec::Value* pretrained = spec::find(config.data, "pretrained_cfg");
+  const spec::Map& record = pretrained != nullptr && pretrained->if_map() != nullptr ? *pretrained->if_map() : kNone;
+  for (const std::string_view key : {"num_classes", "global_pool"}) {
+    const spec::Value* v = spec::find(config.data, key);
+    if (v == nullptr) v = spec::find(record, key);
+    if (v != nullptr && !v->is_null()) set(lifted, key, *v);
+  }
+  // A record with a fixed input size that differs from the architecture's own sets img_size for models that take one.
+  const spec::Value* fixed = spec::find(record, "fixed_input_size");
+  const spec::Value* size = spec::find(record, "input_size");
+  if (fixed != nullptr && fixed->truthy() && size != nullptr && size->if_list() != nullptr && size->if_list()->size() == 3) {
+    set(lifted, "img_size", spec::List{(*size->if_list())[1], (*size->if_list())[2]});
+  }
+  if (const spec::Value* args = spec::find(config.data, "model_args"); args != nullptr && args->if_map() != nullptr) {
+    for (const auto& [key, value] : *args->if_map()) set(lifted, key, value);
+  }
+  config.library = "timm";
+  config.model_type = "timm/" + architecture;
+  config.data = std::move(lifted);
+}
+
+void read_architectures(Config& config) {
+  const spec::Value* v = spec::find(config.data, "architectures");
+  if (v == nullptr || v->is_null()) return;
+  const spec::List* list = v->if_list();
+  if (list == nullptr) throw FormatError(fmt::format("{}: key 'architectures': expected a list, got {}", config.where, v->describe()));
+  for (const spec::Value& name : *list) {
+    if (const std::string* text = name.if_string()) config.architectures.push_back(*text);
+  }
+}
+
+}  // namespace
+
+Config parse_config(std::string_view text, std::string where, ConfigLibrary library) {
+  const Json json = parse_json(text, where, kConfigLimits);
+  if (!json.is_object()) throw FormatError(fmt::format("{}: expected a JSON object, got {}", where, json.type_name()));
+  Config config;
+  config.where = std::move(where);
+  config.data = *to_value(json).if_map();
+  config.has_auto_map = spec::find(config.data, "auto_map") != nullptr;
+  if (const spec::Value* quantization = spec::find(config.data, "quantization_config")) {
+    if (const spec::Map* map = quantization->if_map()) {
+      const std::string* method = text_of(*map, "quant_method");
+      config.quantization_method = method == nullptr ? "unknown" : *method;
+    }
+  }
+  const std::string* model_type = text_of(config.data, "model_type");
+  const std::string* architecture = text_of(config.data, "architecture");
+  const bool timm = library == ConfigLibrary::timm || (library == ConfigLibrary::automatic && model_type == nullptr && architecture != nullptr);
+  if (timm) {
+    if (architecture == nullptr) {
+      throw FormatError(fmt::format("{}: key 'architecture' is missing, expected the name of a timm architecture", config.where));
+    }
+    lift_timm_keys(config, std::string(*architecture));
+    return config;
+  }
+  read_architectures(config);
+  if (model_type != nullptr && !model_type->empty()) {
+    config.model_type = *model_type;
+    return config;
+  }
+  if (const spec::Value* stated = spec::find(config.data, "model_type"); stated != nullptr && !stated->is_null() && model_type == nullptr) {
+    throw FormatError(fmt::format("{}: key 'model_type': expected a string, got {}", config.where, stated->describe()));
+  }
+  throw FormatError(fmt::format("{}: key 'model_type' is missing", config.where),
+                    "add \"model_type\" to the file, or pass --library_name timm where it is a timm model");
+}
+
+Config read_config(const std::filesystem::path& path, ConfigLibrary library) {
+  return parse_config(read_file(path, kConfigLimits.size_bytes), path.string(), library);
+}
+
+Config timm_config(std::string_view architecture) {
+  Config config;
+  config.where = fmt::format("timm/{}", architecture);
+  config.library = "timm";
+  config.model_type = config.where;
+  return config;
+}
+
+}  // namespace bigmodel

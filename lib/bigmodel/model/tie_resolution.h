@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tied parameters: from the `tie dst -> src` lines of a description to groups of full names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bigmodel/model/meta_graph.h"
+#include "bigmodel/spec/source.h"
+
+namespace bigmodel {
+
+/// Paths from the root; `*` in dst stands for one component and is copied to the source.
+struct TieLine {
+  std::string dst, src;
+  spec::Place place;
+};
+
+/// Groups as MetaGraph::tied wants them. A missing dst is no tie; a missing src throws SpecError.
+std::vector<std::vector<std::string>> resolve_ties(const ModuleTemplate& root, const std::vector<TieLine>& lines);
+
+/// Groups from lists of full names (a module tree from elsewhere): names are put in listing order, groups that share a
+/// name are joined. Throws FormatError for a name that is no parameter of the tree.
+std::vector<std::vector<std::string>> order_ties(const ModuleTemplate& root, const std::vector<std::vector<std::string>>& groups);
+
+}  // namespace bigmodel
