@@ -8,8 +8,14 @@ function(bigmodel_sources target)
       set(found TRUE)
     endif()
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
-      target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/lib
-                     FILES ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
+      # Headers that show JSON types serve the library's own sources: not installed.
+      file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h shows_json REGEX "#include <nlohmann/" LIMIT_COUNT 1)
+      if(shows_json)
+        target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
+      else()
+        target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/lib
+                       FILES ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
+      endif()
       set(found TRUE)
     endif()
     if(NOT found)

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// A program of somebody else that uses the installed library.
+#include <bigmodel/core/byte_size.h>
+#include <bigmodel/core/dtype.h>
+#include <bigmodel/core/shape.h>
+
+#include <cstdio>
+
+int main() {
+  const std::int64_t elements = bigmodel::element_count(bigmodel::Shape{28996, 768});
+  const auto size_bytes = static_cast<std::uint64_t>(bigmodel::byte_count(bigmodel::DType::float32, elements));
+  std::puts(bigmodel::format_binary(size_bytes).c_str());
+  return size_bytes == 89075712 ? 0 : 1;
+}
