@@ -30,12 +30,36 @@ _bigmodel() {
     command)
       local -a commands
       commands=(
+        'inspect:show a model'\''s tensors, its module tree, or where a name comes from'
         'help:explain a command or a topic'
       )
       _describe command commands
       ;;
     argument)
       case $line[1] in
+        inspect)
+          _arguments \
+            '--tensors[list every parameter and buffer with dtype and shape]' \
+            '--tree[print the module tree with sizes, repeated layers folded]' \
+            '--why[explain a parameter, buffer or module\: the description'\''s lines and the config'\''s keys that made it]:NAME: ' \
+            '--summary[print totals, classes that are not split, tied parameters and the file'\''s tensors]' \
+            '--depth[of --tree\: print N levels below the root]:N: ' \
+            '--dtype[the dtype that the model is loaded in; without it the config'\''s own, else float32]:DTYPE:_bigmodel_dtypes' \
+            {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown)' \
+            {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
+            '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':MODEL:_bigmodel_models'
+          ;;
         help)
           _arguments \
             {-h,--help}'[print this help]' \
@@ -46,7 +70,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(help exit-codes environment config sizes)'
+            ':TOPIC:(inspect help exit-codes environment config sizes)'
           ;;
       esac
       ;;

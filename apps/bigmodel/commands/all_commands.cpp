@@ -4,11 +4,13 @@
 #include "commands/complete.h"
 #include "commands/generate.h"
 #include "commands/help.h"
+#include "commands/inspect.h"
 
 namespace bigmodel::app {
 
 std::span<const Command> all_commands() {
   static const Command kCommands[] = {
+      inspect_command(),
       help_command(),
       generate_command(),
       complete_command(),

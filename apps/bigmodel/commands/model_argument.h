@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The MODEL argument of commands: which config it means, where that was found, and the graph that is built from it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bigmodel/model/build_meta_graph.h"
+#include "bigmodel/model/config.h"
+#include "bigmodel/spec/spec_library.h"
+#include "commands/command.h"
+
+namespace bigmodel::app {
+
+struct FoundModel {
+  std::string argument;  ///< as given
+  std::string source;    ///< "file", "folder", "catalog", "cache" or "hub"
+  std::string place;     ///< what was used, for people: a path, a catalog entry
+  Config config;
+  std::optional<std::filesystem::path> folder;  ///< where its checkpoint files would be
+};
+
+/// Rows of the option table that every command with a MODEL takes: --class, --library-name, --arch-dir, --trust-remote-code.
+std::vector<OptionSpec> model_option_rows();
+/// The positional itself.
+OptionSpec model_positional(bool repeated);
+
+/// A path (`-` is a config.json on standard input) > the Hub cache > the catalog. Says on stderr which was used.
+/// Throws NotFoundError with near names, FormatError, UnsupportedError.
+FoundModel find_model(const std::string& argument, const Options& options, Session& session);
+
+/// Names that MODEL can have without any file: the catalog's.
+std::vector<std::string> known_model_names();
+
+/// The built-in descriptions, then ~/.config/bigmodel/arch, then --arch-dir.
+std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Session& session);
+
+/// The text of a description by its file name, for explanations; empty where it cannot be had.
+std::string description_text(const std::string& file, const Options& options, Session& session);
+
+/// With --class. Warnings of the graph go to stderr.
+MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const std::string& class_name,
+                      Session& session);
+
+/// What every command says about a model: unread structural keys, quantisation.
+std::vector<std::string> model_warnings(const FoundModel& model, const MetaGraph& graph);
+
+}  // namespace bigmodel::app
