@@ -8,7 +8,7 @@ complete -c bigmodel -s j -l json -d 'print JSON; the same as --format json'
 complete -c bigmodel -l color -d 'colour the output' -x -a 'auto always never'
 complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/bigmodel/config.toml' -r -F
 complete -c bigmodel -l no-config -d 'read no config file'
-complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, its module tree, or where a name comes from'
+complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every parameter and buffer with dtype and shape'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tree -d 'print the module tree with sizes, repeated layers folded'

@@ -30,7 +30,7 @@ _bigmodel() {
     command)
       local -a commands
       commands=(
-        'inspect:show a model'\''s tensors, its module tree, or where a name comes from'
+        'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'help:explain a command or a topic'
       )
       _describe command commands

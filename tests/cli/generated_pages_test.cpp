@@ -103,7 +103,7 @@ TEST_SUITE("cli/generated_pages") {
     for (const std::string& name : names_below(source_root() / "man")) {
       CAPTURE(name);
       const RunResult r =
-          run_binary({"-T", "lint", "-W", "style", (source_root() / "man" / name).string()}, {.binary = mandoc});
+          run_binary({"-T", "lint", "-W", "warning", (source_root() / "man" / name).string()}, {.binary = mandoc});
       CHECK(r.err + r.out == "");
     }
   }

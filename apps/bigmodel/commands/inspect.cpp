@@ -38,7 +38,7 @@ std::vector<OptionSpec> option_rows() {
 const CommandSpec& spec() {
   static const CommandSpec kSpec{
       .name = "inspect",
-      .summary = "show a model's tensors, its module tree, or where a name comes from",
+      .summary = "show a model's tensors, module tree, or one name's origin",
       .description = {"Builds the model's meta graph from its config.json: every module, parameter and buffer by name, "
                       "shape and dtype, without data. Without a choice of view it prints the summary and the tree."},
       .positionals = {model_positional(false)},
