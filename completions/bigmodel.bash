@@ -22,7 +22,23 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'inspect help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect help' -- "$cur"))
+      fi
+      ;;
+    estimate-memory)
+      case $prev in
+        --dtypes|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --format|-f) COMPREPLY=($(compgen -W 'table json jsonl csv markdown accelerate' -- "$cur")); return ;;
+        --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
+        --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--dtypes --format --class --library-name --arch-dir --trust-remote-code --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
       ;;
     inspect)
@@ -51,7 +67,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'inspect help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

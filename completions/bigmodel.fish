@@ -8,8 +8,16 @@ complete -c bigmodel -s j -l json -d 'print JSON; the same as --format json'
 complete -c bigmodel -l color -d 'colour the output' -x -a 'auto always never'
 complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/bigmodel/config.toml' -r -F
 complete -c bigmodel -l no-config -d 'read no config file'
+complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every parameter and buffer with dtype and shape'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tree -d 'print the module tree with sizes, repeated layers folded'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l why -d 'explain a parameter, buffer or module: the description\'s lines and the config\'s keys that made it' -x
@@ -22,4 +30,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l library-name -d
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'inspect help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect help exit-codes environment config sizes'

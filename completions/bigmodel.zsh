@@ -30,6 +30,7 @@ _bigmodel() {
     command)
       local -a commands
       commands=(
+        'estimate-memory:how much memory a model needs'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'help:explain a command or a topic'
       )
@@ -37,6 +38,24 @@ _bigmodel() {
       ;;
     argument)
       case $line[1] in
+        estimate-memory)
+          _arguments \
+            {-d,--dtypes}'[the rows and their order]:DTYPE:_bigmodel_dtypes' \
+            {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown accelerate)' \
+            {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
+            '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            '*:MODEL:_bigmodel_models'
+          ;;
         inspect)
           _arguments \
             '--tensors[list every parameter and buffer with dtype and shape]' \
@@ -70,7 +89,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(inspect help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory inspect help exit-codes environment config sizes)'
           ;;
       esac
       ;;

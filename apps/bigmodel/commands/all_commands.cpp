@@ -2,6 +2,7 @@
 // The commands of the program, in the order that help lists them.
 #include "commands/command.h"
 #include "commands/complete.h"
+#include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
 #include "commands/inspect.h"
@@ -10,6 +11,7 @@ namespace bigmodel::app {
 
 std::span<const Command> all_commands() {
   static const Command kCommands[] = {
+      estimate_memory_command(),
       inspect_command(),
       help_command(),
       generate_command(),

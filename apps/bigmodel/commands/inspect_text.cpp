@@ -11,6 +11,7 @@
 #include "bigmodel/model/disk_names.h"
 #include "commands/model_json.h"
 #include "commands/module_tree.h"
+#include "render/digits.h"
 #include "render/json_text.h"
 #include "render/text_table.h"
 
@@ -18,14 +19,6 @@ namespace bigmodel::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string grouped(std::int64_t number) {
-  std::string digits = fmt::format("{}", number);
-  for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > (number < 0 ? 1 : 0); i -= 3) {
-    digits.insert(static_cast<std::size_t>(i), ",");
-  }
-  return digits;
-}
 
 Json tensor_json(const TensorVisit& visit, DType model_dtype) {
   Json out{{"name", visit.name},
@@ -68,7 +61,7 @@ void tree_rows(const TreeNode& node, std::int64_t depth, const std::string& inde
                             : node.count == 1 ? fmt::format("{}{}", branch, node.name)
                                               : fmt::format("{}{} x{}", branch, node.name, node.count);
   const auto size = [&](std::int64_t bytes) { return format_binary(static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0))); };
-  table.rows.push_back({label, node.name.empty() ? "" : node.class_name, grouped(node.parameters), size(node.size_bytes),
+  table.rows.push_back({label, node.name.empty() ? "" : node.class_name, grouped_digits(node.parameters), size(node.size_bytes),
                         node.count == 1 ? "" : "each"});
   if (depth <= 0) return;
   for (std::size_t i = 0; i < node.children.size(); ++i) {
@@ -101,12 +94,12 @@ std::string summary_text(const InspectResult& result) {
   const auto row = [&](std::string_view title, const std::string& value) {
     out += fmt::format("  {:<14}{}\n", title, value);
   };
-  row("parameters", grouped(totals.parameters));
-  row("buffers", fmt::format("{} elements", grouped(totals.buffers)));
-  row("tensors", grouped(totals.tensors));
-  row("modules", grouped(result.graph.root->module_count));
+  row("parameters", grouped_digits(totals.parameters));
+  row("buffers", fmt::format("{} elements", grouped_digits(totals.buffers)));
+  row("tensors", grouped_digits(totals.tensors));
+  row("modules", grouped_digits(result.graph.root->module_count));
   row("size", fmt::format("{} ({} bytes) in {}", format_binary(static_cast<std::uint64_t>(tree.size_bytes)),
-                          grouped(tree.size_bytes), name(result.dtype)));
+                          grouped_digits(tree.size_bytes), name(result.dtype)));
   row("not split", result.graph.no_split_modules.empty() ? "nothing named"
                                                          : fmt::format("{}", fmt::join(result.graph.no_split_modules, ", ")));
   for (const std::vector<std::string>& group : result.graph.tied) row("tied", fmt::format("{}", fmt::join(group, " = ")));

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/estimate_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bigmodel/core/error.h"
+#include "commands/estimate_text.h"
+#include "commands/model_argument.h"
+#include "render/format.h"
+
+namespace bigmodel::app {
+namespace {
+
+std::vector<OptionSpec> option_rows() {
+  std::vector<OptionSpec> rows = {
+      {.name = "dtypes",
+       .letter = 'd',
+       .kind = ValueKind::dtype,
+       .value_name = "DTYPE",
+       .help = "the rows and their order",
+       .default_text = "float32 float16 int8 int4",
+       .list = ListStyle::spaces,
+       .more = "Any of PyTorch's names is taken, and int4."},
+      format_option({"table", "json", "jsonl", "csv", "markdown", "accelerate"}),
+  };
+  for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));
+  return rows;
+}
+
+const CommandSpec& spec() {
+  static const CommandSpec kSpec{
+      .name = "estimate-memory",
+      .summary = "how much memory a model needs",
+      .description =
+          {"For each dtype: the largest layer (or group of layers that must stay together), the whole model, and training "
+           "with Adam (weights, gradients and two moments: four times the total). The numbers equal those of accelerate "
+           "estimate-memory to the byte; --format accelerate prints its own table letter by letter.",
+           "Sizes are for loading. Inference takes up to 20 % more than the total, by the documentation of accelerate's "
+           "estimator: https://huggingface.co/docs/accelerate/usage_guides/model_size_estimator."},
+      .positionals = {model_positional(true)},
+      .options = option_rows(),
+      .examples = {{"bigmodel estimate-memory bert-base-cased", "the table of a model of the catalog"},
+                   {"bigmodel estimate-memory ./config.json --dtypes float32 bfloat16", "a file, two rows"},
+                   {"bigmodel estimate-memory gpt2 bert-base-cased --json", "several models as one JSON array"}}};
+  return kSpec;
+}
+
+/// The class that the checkpoint itself names, where that is another one than the table's.
+std::optional<CheckpointClass> checkpoint_class(spec::SpecLibrary& library, const FoundModel& model,
+                                                const MetaGraph& graph, DType first_dtype, Session& session) {
+  if (model.config.architectures.empty() || model.config.architectures.front() == graph.class_name) return std::nullopt;
+  try {
+    const MetaGraph other = build_meta_graph(library, model.config, {.class_name = "auto"});
+    if (other.class_name == graph.class_name) return std::nullopt;
+    const DType dtypes[] = {first_dtype};
+    return CheckpointClass{other.class_name, graph_totals(other).parameters,
+                           estimate_memory(other, dtypes).dtypes.front().total_bytes};
+  } catch (const NotFoundError& e) {
+    session.notes.detail(e.what());  // a class that the description does not have says nothing about this one
+    return std::nullopt;
+  }
+}
+
+EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library, const Options& options,
+                        Session& session) {
+  const std::vector<DType> dtypes = options.dtypes("dtypes");
+  EstimateResult result;
+  result.model = find_model(argument, options, session);
+  const MetaGraph graph = build_graph(library, result.model, options.text("class"), session);
+  const GraphTotals totals = graph_totals(graph);
+  result.model_type = graph.model_type;
+  result.class_name = graph.class_name;
+  result.parameters = totals.parameters;
+  result.buffers = totals.buffers;
+  result.tensors = totals.tensors;
+  result.estimate = estimate_memory(graph, dtypes);
+  if (options.text("class") == "base") {
+    result.checkpoint_class = checkpoint_class(library, result.model, graph, dtypes.front(), session);
+    result.assumptions.push_back(fmt::format("class {}: what AutoModel builds", graph.class_name));
+  }
+  result.assumptions.push_back("every tensor scales with the dtype, buffers too");
+  result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
+  result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
+  result.warnings = model_warnings(result.model, graph);
+  for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
+  return result;
+}
+
+ExitStatus run(const Options& options, Session& session) {
+  const Format format = output_format(options);
+  const std::vector<std::string> models = options.list("MODEL");
+  if (std::ranges::count(models, "-") > 1) throw UsageError("-: standard input can be read once", "give it once");
+  const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
+  std::vector<EstimateResult> results;
+  for (const std::string& model : models) results.push_back(estimate(model, *library, options, session));
+  print_estimates(results, format, options.flag("quiet"), session.out);
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Command estimate_memory_command() { return {&spec, &run}; }
+
+}  // namespace bigmodel::app

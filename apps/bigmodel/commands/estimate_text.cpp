@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/estimate_text.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/core/byte_size.h"
+#include "render/accelerate_table.h"
+#include "render/digits.h"
+#include "render/json_text.h"
+#include "render/text_table.h"
+
+namespace bigmodel::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kInferenceNote =
+    "Sizes are for loading, not inference: running a model takes up to 20 % more than the total";
+constexpr std::string_view kInferenceSource =
+    "https://huggingface.co/docs/accelerate/usage_guides/model_size_estimator";
+
+std::string binary(std::int64_t size_bytes) { return format_binary(static_cast<std::uint64_t>(size_bytes)); }
+
+std::string modules_text(const std::vector<std::string>& modules) {
+  if (modules.empty()) return {};
+  const std::string first = modules.front().empty() ? "(model)" : modules.front();
+  return modules.size() == 1 ? first : fmt::format("{} and {} more", first, modules.size() - 1);
+}
+
+TextTable estimate_table(const EstimateResult& result) {
+  TextTable table{{{"dtype"},
+                   {"largest layer or residual group"},
+                   {"total", Align::right},
+                   {"training with Adam", Align::right}},
+                  {}};
+  for (const DtypeEstimate& row : result.estimate.dtypes) {
+    table.rows.push_back({std::string(name(row.dtype)),
+                          fmt::format("{}  {}", binary(row.largest_layer_bytes), modules_text(result.estimate.largest_modules)),
+                          binary(row.total_bytes), binary(row.training_adam_bytes)});
+  }
+  return table;
+}
+
+/// "BertForMaskedLM: +2.6 MiB, --class auto"
+std::string checkpoint_line(const EstimateResult& result) {
+  const CheckpointClass& other = *result.checkpoint_class;
+  const std::int64_t more = other.total_bytes - result.estimate.dtypes.front().total_bytes;
+  return fmt::format("{}: {}{}{}, --class auto", other.class_name, more < 0 ? "-" : "+", binary(std::abs(more)),
+                     result.estimate.dtypes.size() > 1 ? fmt::format(" in {}", name(result.estimate.dtypes.front().dtype)) : "");
+}
+
+std::string text_of(const EstimateResult& result, const Terminal& terminal) {
+  std::string out = fmt::format("{}: {}, {} parameters\n", result.model.argument, result.class_name,
+                                grouped_digits(result.parameters));
+  out += box_table(estimate_table(result), terminal);
+  if (result.checkpoint_class) out += checkpoint_line(result) + "\n";
+  return out;
+}
+
+std::string markdown_of(const EstimateResult& result) {
+  std::string out = fmt::format("### {}\n\n{}, {} parameters\n\n", result.model.argument, result.class_name,
+                                grouped_digits(result.parameters));
+  out += markdown_table(estimate_table(result));
+  if (result.checkpoint_class) out += "\n" + checkpoint_line(result) + "\n";
+  return out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
+}
+
+std::string csv_of(const std::vector<EstimateResult>& results) {
+  TextTable table{{{"model"}, {"class"}, {"dtype"}, {"largest_layer_bytes"}, {"largest_layer"}, {"total_bytes"},
+                   {"training_adam_bytes"}},
+                  {}};
+  for (const EstimateResult& result : results) {
+    for (const DtypeEstimate& row : result.estimate.dtypes) {
+      table.rows.push_back({result.model.argument, result.class_name, std::string(name(row.dtype)),
+                            fmt::format("{}", row.largest_layer_bytes),
+                            result.estimate.largest_modules.empty() ? "" : result.estimate.largest_modules.front(),
+                            fmt::format("{}", row.total_bytes), fmt::format("{}", row.training_adam_bytes)});
+    }
+  }
+  return csv_table(table);
+}
+
+/// The reference's own columns: sizes are those in float32 divided, whatever a quantiser would leave alone, and training
+/// counts float32 masters for the 16-bit types and nothing for integers.
+std::string accelerate_of(const EstimateResult& result) {
+  std::vector<std::vector<std::string>> rows;
+  for (const DtypeEstimate& row : result.estimate.dtypes) {
+    const double factor = 32.0 / bit_size(row.dtype);
+    // Only division makes Python's numbers floats, and float32 is not divided.
+    const bool whole = row.dtype == DType::float32;
+    std::string training = "N/A";
+    if (row.dtype == DType::float32) training = accelerate_bytes(result.estimate.float32_total_bytes * 4, true);
+    if (row.dtype == DType::float16 || row.dtype == DType::bfloat16) {
+      training = accelerate_bytes(result.estimate.float32_total_bytes * 2, true);
+    }
+    rows.push_back({std::string(name(row.dtype)), accelerate_bytes(result.estimate.float32_largest_bytes / factor, whole),
+                    accelerate_bytes(result.estimate.float32_total_bytes / factor, whole), training});
+  }
+  return accelerate_table(fmt::format("Memory Usage for loading `{}`", result.model.argument),
+                          {"dtype", "Largest Layer", "Total Size", "Training using Adam"}, rows);
+}
+
+Json json_of(const EstimateResult& result) {
+  Json json{{"schema", "bigmodel.estimate-memory/1"},
+            {"model", result.model.argument},
+            {"source", result.model.source},
+            {"library", result.model.config.library},
+            {"model_type", result.model_type},
+            {"class", result.class_name},
+            {"parameters", result.parameters},
+            {"buffers", result.buffers},
+            {"tensors", result.tensors}};
+  Json rows = Json::array();
+  for (const DtypeEstimate& row : result.estimate.dtypes) {
+    rows.push_back({{"dtype", name(row.dtype)},
+                    {"largest_layer", {{"bytes", row.largest_layer_bytes}, {"modules", result.estimate.largest_modules}}},
+                    {"total_bytes", row.total_bytes},
+                    {"training_adam_bytes", row.training_adam_bytes}});
+  }
+  json["dtypes"] = std::move(rows);
+  if (result.checkpoint_class) {
+    json["checkpoint_class"] = {{"class", result.checkpoint_class->class_name},
+                                {"parameters", result.checkpoint_class->parameters},
+                                {"total_bytes", result.checkpoint_class->total_bytes}};
+  }
+  json["assumptions"] = result.assumptions;
+  json["warnings"] = result.warnings;
+  return json;
+}
+
+}  // namespace
+
+void print_estimates(const std::vector<EstimateResult>& results, Format format, bool quiet, Output& out) {
+  switch (format) {
+    case Format::json: {
+      if (results.size() == 1) {
+        out.line(json_text(json_of(results.front()), out.terminal().is_tty));
+        return;
+      }
+      Json array = Json::array();
+      for (const EstimateResult& result : results) array.push_back(json_of(result));
+      out.line(json_text(array, out.terminal().is_tty));
+      return;
+    }
+    case Format::jsonl:
+      for (const EstimateResult& result : results) out.line(json_text(json_of(result), false));
+      return;
+    case Format::csv: out.write(csv_of(results)); return;
+    case Format::accelerate:
+      for (const EstimateResult& result : results) out.write(accelerate_of(result));
+      return;
+    case Format::markdown:
+      for (std::size_t i = 0; i < results.size(); ++i) out.write((i == 0 ? "" : "\n") + markdown_of(results[i]));
+      return;
+    case Format::table: break;
+  }
+  if (quiet) {
+    for (const EstimateResult& result : results) out.print("{}\n", result.estimate.dtypes.front().total_bytes);
+    return;
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    out.write((i == 0 ? "" : "\n") + text_of(results[i], out.terminal()));
+  }
+  out.print("{}\n({}).\n", kInferenceNote, kInferenceSource);
+}
+
+}  // namespace bigmodel::app
