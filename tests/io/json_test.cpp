@@ -44,6 +44,7 @@ TEST_SUITE("io/json") {
   TEST_CASE("refuses malformed text with its place") {
     CHECK(message_of("{\"a\": 1,\n  oops}").find("config.json: line 2, column 3: not valid JSON") == 0);
     CHECK(message_of("").find("config.json: line 1") == 0);
+    CHECK(message_of(std::string_view("{}\0junk", 7)).find("column 3: not valid JSON: holds a NUL") != std::string::npos);
     CHECK(message_of("\x80\x02}q").find("not valid JSON") != std::string::npos);
     CHECK(message_of("{} {}").find("not valid JSON") != std::string::npos);
     CHECK(message_of("{\"a\": \"\xff\"}").find("not valid JSON") != std::string::npos);

@@ -222,6 +222,8 @@ Json parse_json(std::string_view text, const std::string& object, const JsonLimi
   if (text.size() > limits.size_bytes) {
     throw FormatError(fmt::format("{}: {} bytes of JSON, expected at most {}", object, text.size(), limits.size_bytes));
   }
+  // nlohmann takes a NUL for the end of the input: what follows it would go unseen.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) fail(text, object, nul, "not valid JSON: holds a NUL");
   const std::optional<std::string> rewritten = without_bare_constants(text);
   const std::string_view source = rewritten ? std::string_view(*rewritten) : text;
   Builder builder(source, object, limits);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds small safetensors files from text, good and bad.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace bigmodel::test {
+
+/// 8 bytes of length, the header as given, the data as given.
+inline std::string safetensors_file(std::string_view header, std::string_view data) {
+  std::string out;
+  for (int i = 0; i < 8; ++i) out += static_cast<char>((static_cast<std::uint64_t>(header.size()) >> (8 * i)) & 0xff);
+  out += header;
+  out += data;
+  return out;
+}
+
+}  // namespace bigmodel::test
