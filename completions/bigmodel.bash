@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -59,6 +59,16 @@ _bigmodel() {
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
       ;;
+    doctor)
+      case $prev in
+        --format|-f) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--format --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      fi
+      ;;
     help)
       case $prev in
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
@@ -67,7 +77,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

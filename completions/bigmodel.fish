@@ -10,6 +10,7 @@ complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
+complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
@@ -30,4 +31,5 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l library-name -d
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect doctor help exit-codes environment config sizes'

@@ -32,6 +32,7 @@ _bigmodel() {
       commands=(
         'estimate-memory:how much memory a model needs'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
+        'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
       _describe command commands
@@ -79,6 +80,18 @@ _bigmodel() {
             '--no-config[read no config file]' \
             ':MODEL:_bigmodel_models'
           ;;
+        doctor)
+          _arguments \
+            {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]'
+          ;;
         help)
           _arguments \
             {-h,--help}'[print this help]' \
@@ -89,7 +102,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory inspect help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory inspect doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -105,15 +105,15 @@ TEST_SUITE("planning/memory_estimate") {
     CHECK(e.largest_modules == std::vector<std::string>{"scale"});
   }
 
-  TEST_CASE("counts a bool as an eighth of a byte and rounds rows up") {
+  TEST_CASE("counts a bool as an eighth of a byte and rounds rows down") {
     MetaGraph graph = sample();
     auto root = std::make_shared<ModuleTemplate>(*graph.root);
     root->buffers = {tensor("mask", {1, 3}, DType::boolean)};
     graph.root = root;
     const MemoryEstimate e = estimate_memory(graph, kFour);
     CHECK(e.float32_total_bytes == 928.375);
-    CHECK(e.dtypes[0].total_bytes == 929);
-    CHECK(e.dtypes[3].total_bytes == 117);
+    CHECK(e.dtypes[0].total_bytes == 928);
+    CHECK(e.dtypes[3].total_bytes == 116);
   }
 
   TEST_CASE("refuses sizes beyond 64 bits") {

@@ -2,6 +2,7 @@
 // The commands of the program, in the order that help lists them.
 #include "commands/command.h"
 #include "commands/complete.h"
+#include "commands/doctor.h"
 #include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
@@ -13,6 +14,7 @@ std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
       inspect_command(),
+      doctor_command(),
       help_command(),
       generate_command(),
       complete_command(),

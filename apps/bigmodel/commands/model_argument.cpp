@@ -55,7 +55,7 @@ std::vector<fs::path> description_folders(const Options& options, Session& sessi
     const fs::path own = fs::path(*base) / "bigmodel" / "arch";
     if (fs::is_directory(own, error)) out.push_back(own);
   }
-  if (options.given("arch-dir")) {
+  if (find_option(options.command(), "arch-dir") != nullptr && options.given("arch-dir")) {
     for (const std::string& folder : options.list("arch-dir")) out.emplace_back(folder);
   }
   return out;
@@ -135,6 +135,21 @@ FoundModel find_model(const std::string& argument, const Options& options, Sessi
 }
 
 std::vector<std::string> known_model_names() { return {}; }
+
+fs::path hub_cache_folder(const EnvironmentLookup& environment) {
+  const auto variable = [&](const char* name) -> std::optional<fs::path> {
+    std::optional<std::string> value = environment(name);
+    if (!value || value->empty()) return std::nullopt;
+    if (value->starts_with("~/")) value = environment("HOME").value_or("") + value->substr(1);
+    return fs::path(*value);
+  };
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    if (const auto path = variable(name)) return *path;
+  }
+  if (const auto home = variable("HF_HOME")) return *home / "hub";
+  if (const auto cache = variable("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
+  return variable("HOME").value_or("/") / ".cache" / "huggingface" / "hub";
+}
 
 std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Session& session) {
   auto library = std::make_unique<spec::SpecLibrary>(embedded::architectures_files());

@@ -35,6 +35,10 @@ FoundModel find_model(const std::string& argument, const Options& options, Sessi
 /// Names that MODEL can have without any file: the catalog's.
 std::vector<std::string> known_model_names();
 
+/// HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
+/// ~/.cache/huggingface/hub; empty variables count as unset.
+std::filesystem::path hub_cache_folder(const EnvironmentLookup& environment);
+
 /// The built-in descriptions, then ~/.config/bigmodel/arch, then --arch-dir.
 std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Session& session);
 

@@ -142,7 +142,7 @@ class Estimator {
 /// float32 bits -> whole bytes in another width.
 std::int64_t scaled_bytes(std::int64_t float32_bits, DType dtype) {
   const __int128 bits = static_cast<__int128>(float32_bits) * bit_size(dtype);
-  const __int128 bytes = (bits + 255) / 256;
+  const __int128 bytes = bits / 256;
   if (bytes > INT64_MAX) throw_overflow("memory estimate");
   return static_cast<std::int64_t>(bytes);
 }

@@ -31,7 +31,7 @@ struct MemoryEstimate {
 };
 
 /// A layer is a module without children or of a class that is not split (graph.no_split_modules). Each dtype's row is the float32
-/// size scaled by the dtype's width, rounded up to whole bytes: every tensor scales, also those that a quantiser would leave alone.
+/// size scaled by the dtype's width, rounded down to whole bytes: every tensor scales, also those that a quantiser would leave alone.
 /// Work and memory go with the templates, not with the expanded modules. Throws FormatError where a size does not fit 64 bits.
 MemoryEstimate estimate_memory(const MetaGraph& graph, std::span<const DType> dtypes);
 

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/doctor.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/architectures/architectures.h"
+#include "bigmodel/core/byte_size.h"
+#include "bigmodel/device/machine_info.h"
+#include "bigmodel/spec/spec_library.h"
+#include "cli/settings.h"
+#include "commands/model_argument.h"
+#include "render/format.h"
+#include "render/json_text.h"
+#include "version.h"
+
+namespace bigmodel::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::uint64_t kLittleDiskBytes = 10'000'000'000;
+
+struct Finding {
+  std::string severity;  ///< "error" or "warning"
+  std::string message;
+  std::string hint;
+};
+
+struct Setting {
+  std::string name, value, origin;
+};
+
+struct Diagnosis {
+  BuildFacts build;
+  MachineInfo machine;
+  std::filesystem::path cache;
+  bool cache_exists = false;
+  std::optional<DiskInfo> cache_disk;
+  std::size_t model_types = 0;
+  std::string config_file;
+  bool config_exists = false;
+  std::vector<Setting> settings;
+  std::vector<Finding> findings;
+};
+
+const CommandSpec& spec() {
+  static const CommandSpec kSpec{
+      .name = "doctor",
+      .summary = "show what this build and machine can do, and what is off",
+      .description = {"Looks at the build, the processor, memory with the limits of containers, the disk of the Hub cache, the "
+                      "GPU's driver and the settings in effect with their origin. What is off is listed with a remedy."},
+      .options = {format_option({"table", "json"})},
+      .examples = {{"bigmodel doctor", "what is here, and what is off"},
+                   {"bigmodel doctor --json", "the same for programs"}}};
+  return kSpec;
+}
+
+std::string_view origin_name(Origin origin) {
+  switch (origin) {
+    case Origin::command_line: return "command line";
+    case Origin::environment: return "environment";
+    case Origin::config_file: return "config file";
+  }
+  return "";
+}
+
+bool has_feature(const Diagnosis& d, std::string_view feature) {
+  return std::ranges::find(d.machine.processor.features, feature) != d.machine.processor.features.end();
+}
+
+void find_faults(Diagnosis& d, Session& session) {
+  const auto warn = [&](std::string message, std::string hint) {
+    d.findings.push_back({"warning", std::move(message), std::move(hint)});
+  };
+  if (d.build.build_type != "Release") {
+    warn(fmt::format("this is a {} build, which is slow", d.build.build_type), "build with `cmake --preset release`");
+  }
+  if (!d.machine.processor.features.empty() && !has_feature(d, "avx2") && !has_feature(d, "asimd")) {
+    warn("the processor has no AVX2: the engine falls back to plain code", "run large models on another machine");
+  }
+  if (d.machine.nvidia && !d.build.cuda) {
+    warn("an NVIDIA driver is here, but this build has no GPU backend",
+         "install the CUDA toolkit and build with `cmake --preset cuda`");
+  }
+  if (!d.machine.nvidia && d.build.cuda) {
+    warn("this build has a GPU backend, but no NVIDIA driver is loaded", "install the driver, or run on the CPU");
+  }
+  const MemoryInfo& memory = d.machine.memory;
+  if (memory.limit_bytes && *memory.limit_bytes < memory.total_bytes) {
+    warn(fmt::format("a control group allows {} of the machine's {}", format_binary(*memory.limit_bytes),
+                     format_binary(memory.total_bytes)),
+         fmt::format("raise the container's memory limit ({}) if models do not fit", memory.limit_source));
+  }
+  if (d.cache_disk && !d.cache_disk->writable) {
+    warn(fmt::format("{}: the Hub cache cannot be written", d.cache.string()), "set HF_HUB_CACHE to a folder of yours");
+  }
+  if (d.cache_disk && d.cache_disk->free_bytes < kLittleDiskBytes) {
+    warn(fmt::format("{}: only {} are free for models", d.cache.string(), format_decimal(d.cache_disk->free_bytes)),
+         "free some space, or set HF_HUB_CACHE to another disk");
+  }
+  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
+    if (parse_boolean(session.environment(name).value_or("")).value_or(false)) {
+      warn(fmt::format("{} is set: nothing is fetched from the Hub", name), "unset it to reach the network");
+    }
+  }
+}
+
+Diagnosis diagnose(const Options& options, Session& session) {
+  Diagnosis d;
+  d.build = build_facts();
+  d.machine = read_machine_info();
+  d.cache = hub_cache_folder(session.environment);
+  std::error_code error;
+  d.cache_exists = std::filesystem::is_directory(d.cache, error);
+  d.cache_disk = read_disk_info(d.cache);
+  d.model_types = load_descriptions(options, session)->type_names().size();
+  if (const auto path = config_file_path(options, session.environment)) {
+    d.config_file = path->string();
+    d.config_exists = std::filesystem::exists(*path, error);
+  }
+  for (const auto& [name, value] : options.values()) {
+    d.settings.push_back({name, fmt::format("{}", fmt::join(value.texts, ",")), std::string(origin_name(value.origin))});
+  }
+  find_faults(d, session);
+  return d;
+}
+
+std::string text_of(const Diagnosis& d, const Terminal& terminal) {
+  std::string out;
+  const auto row = [&](std::string_view title, const std::string& text) { out += fmt::format("{:<12}{}\n", title, text); };
+  row("bigmodel", fmt::format("{}, {} build by {}, {}", d.build.version, d.build.build_type, d.build.compiler,
+                              d.build.cuda ? "with the CUDA backend" : "without a GPU backend"));
+  row("models", fmt::format("{} types described", d.model_types));
+  const ProcessorInfo& cpu = d.machine.processor;
+  row("processor", fmt::format("{}, {} of {} cores usable", cpu.model.empty() ? "unknown" : cpu.model, cpu.usable_count,
+                               cpu.logical_count));
+  row("", fmt::format("{}", fmt::join(cpu.features, " ")));
+  const MemoryInfo& memory = d.machine.memory;
+  row("memory", fmt::format("{}, {} usable", format_binary(memory.total_bytes), format_binary(memory.usable_bytes())));
+  if (memory.limit_bytes) row("", fmt::format("limited to {} by {}", format_binary(*memory.limit_bytes), memory.limit_source));
+  if (d.machine.nvidia) {
+    row("GPU", fmt::format("{} (driver {})", fmt::join(d.machine.nvidia->gpu_names, ", "), d.machine.nvidia->version));
+  } else {
+    row("GPU", "none: no NVIDIA driver is loaded");
+  }
+  row("Hub cache", fmt::format("{}{}", d.cache.string(), d.cache_exists ? "" : " (not there yet)"));
+  if (d.cache_disk) {
+    row("", fmt::format("{} free of {}", format_decimal(d.cache_disk->free_bytes), format_decimal(d.cache_disk->total_bytes)));
+  }
+  row("config file", d.config_file.empty() ? "none" : d.config_file + (d.config_exists ? "" : " (not there)"));
+  for (const Setting& setting : d.settings) row("setting", fmt::format("{} = {} ({})", setting.name, setting.value, setting.origin));
+  out += '\n';
+  if (d.findings.empty()) return out + styled("nothing is off", Style::green, terminal) + "\n";
+  for (const Finding& finding : d.findings) {
+    out += fmt::format("{} {}; {}\n", styled(finding.severity + ":", Style::yellow, terminal), finding.message, finding.hint);
+  }
+  return out;
+}
+
+Json json_of(const Diagnosis& d) {
+  Json json{{"schema", "bigmodel.doctor/1"}};
+  json["build"] = {{"version", d.build.version}, {"build_type", d.build.build_type}, {"compiler", d.build.compiler},
+                   {"cuda", d.build.cuda}, {"model_types", d.model_types}};
+  json["processor"] = {{"model", d.machine.processor.model}, {"logical_count", d.machine.processor.logical_count},
+                       {"usable_count", d.machine.processor.usable_count}, {"features", d.machine.processor.features}};
+  const MemoryInfo& memory = d.machine.memory;
+  json["memory"] = {{"total_bytes", memory.total_bytes}, {"available_bytes", memory.available_bytes},
+                    {"usable_bytes", memory.usable_bytes()}};
+  if (memory.limit_bytes) {
+    json["memory"]["limit_bytes"] = *memory.limit_bytes;
+    json["memory"]["limit_source"] = memory.limit_source;
+  }
+  json["gpus"] = Json::array();
+  if (d.machine.nvidia) {
+    json["gpu_driver"] = d.machine.nvidia->version;
+    for (const std::string& name : d.machine.nvidia->gpu_names) json["gpus"].push_back({{"name", name}});
+  }
+  json["cache"] = {{"path", d.cache.string()}, {"exists", d.cache_exists}};
+  if (d.cache_disk) {
+    json["cache"]["free_bytes"] = d.cache_disk->free_bytes;
+    json["cache"]["total_bytes"] = d.cache_disk->total_bytes;
+    json["cache"]["writable"] = d.cache_disk->writable;
+  }
+  if (!d.config_file.empty()) json["config_file"] = {{"path", d.config_file}, {"exists", d.config_exists}};
+  json["settings"] = Json::array();
+  for (const Setting& s : d.settings) json["settings"].push_back({{"name", s.name}, {"value", s.value}, {"origin", s.origin}});
+  json["findings"] = Json::array();
+  for (const Finding& f : d.findings) {
+    json["findings"].push_back({{"severity", f.severity}, {"message", f.message}, {"hint", f.hint}});
+  }
+  return json;
+}
+
+ExitStatus run(const Options& options, Session& session) {
+  const Format format = output_format(options);
+  const Diagnosis diagnosis = diagnose(options, session);
+  if (format == Format::json) {
+    session.out.line(json_text(json_of(diagnosis), session.out.terminal().is_tty));
+  } else {
+    session.out.write(text_of(diagnosis, session.out.terminal()));
+  }
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Command doctor_command() { return {&spec, &run}; }
+
+}  // namespace bigmodel::app
