@@ -26,8 +26,8 @@ endfunction()
 
 # bigmodel_embed(TARGET SYMBOL file...): puts files into the binary unchanged; SYMBOL_files() lists them (core/embedded_file.h).
 function(bigmodel_embed target symbol)
-  set(asm ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.S)
-  set(cpp ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cpp)
+  set(asm ${CMAKE_CURRENT_BINARY_DIR}/embedded_${symbol}.S)
+  set(cpp ${CMAKE_CURRENT_BINARY_DIR}/embedded_${symbol}.cpp)
   set(text ".section .rodata\n")
   set(decl "")
   set(rows "")

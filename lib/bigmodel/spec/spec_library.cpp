@@ -92,6 +92,7 @@ void SpecLibrary::index_source(Source source) {
   for (std::size_t at = 0; at < text.size(); ++line) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const char first = text[at];
+    if (first == '\t') throw SpecError("tab: indent with spaces", {&stored, line, 1});
     if (first != ' ' && first != '#' && first != '\n' && first != '\r' && first != ')' && first != ']' && first != '}') {
       if (block_begin != std::string_view::npos) index_block(stored, block_begin, at, block_line);
       block_begin = at;
