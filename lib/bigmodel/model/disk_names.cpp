@@ -31,6 +31,7 @@ void expand(const DiskForm& form, Shape shape, const std::string& memory, const 
   };
   switch (form.kind) {
     case DiskForm::Kind::name: out.push_back({form.name, std::move(shape), memory, tensor}); return;
+    case DiskForm::Kind::absent: return;
     case DiskForm::Kind::transpose:
       if (shape.size() < 2) misfit(memory, "transpose", shape);
       std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
@@ -91,10 +92,12 @@ class Translator {
       for (const DiskRule& rule : module.disk) {
         if (rule.legacy) continue;
         const bool exact = r.file == rule.path;
-        const bool subtree = rule.form.kind == DiskForm::Kind::name && r.file.size() > rule.path.size() &&
+        const bool whole = rule.form.kind == DiskForm::Kind::name || rule.form.kind == DiskForm::Kind::absent;
+        const bool subtree = whole && r.file.size() > rule.path.size() &&
                              r.file.starts_with(rule.path) && r.file[rule.path.size()] == '.';
         if (!exact && !subtree) continue;
         hit = &rule;
+        if (rule.form.kind == DiskForm::Kind::absent) break;
         if (exact) {
           expand(rule.form, r.shape, r.memory, r.tensor, out);
         } else {

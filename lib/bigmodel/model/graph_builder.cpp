@@ -407,6 +407,9 @@ DiskForm GraphBuilder::disk_form(const spec::FormExpr& form, const Frame& frame)
     case Kind::name:
       out.name = evaluator_.text(*form.name, frame);
       return out;
+    case Kind::absent:
+      out.kind = DiskForm::Kind::absent;
+      return out;
     case Kind::stack: {
       out.kind = DiskForm::Kind::stack;
       const spec::LoopRange range = evaluator_.range(form.loop, frame);

@@ -38,7 +38,7 @@ struct TensorTemplate {
 
 /// How a tensor (or a whole subtree) of memory lies in checkpoint files: section 7 of the architecture language, evaluated.
 struct DiskForm {
-  enum class Kind { name, concat, stack, transpose, part };
+  enum class Kind { name, absent, concat, stack, transpose, part };  ///< absent: never written to files
   Kind kind = Kind::name;
   std::string name;              ///< Kind::name, relative to the module that states the rule
   int axis = 0;                  ///< concat, part

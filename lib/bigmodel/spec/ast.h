@@ -80,7 +80,7 @@ struct ModuleExpr {
 
 /// On-disk form of a tensor or subtree.
 struct FormExpr {
-  enum class Kind : std::uint8_t { name, concat, stack, transpose, part };
+  enum class Kind : std::uint8_t { name, absent, concat, stack, transpose, part };
   Kind kind = Kind::name;
   const Expr* name = nullptr;
   int axis = 0, index = 0, count = 1;

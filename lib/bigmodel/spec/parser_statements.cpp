@@ -230,6 +230,11 @@ const FormExpr* Parser::form() {
     out.name = text_expr(token);
     return &out;
   }
+  if (peek_is("none") && !peek_is(".", 1)) {
+    take();
+    out.kind = FormExpr::Kind::absent;
+    return &out;
+  }
   if (!peek_is("(", 1)) {
     const Place place = token.place;
     out.name = literal(path(), place);
