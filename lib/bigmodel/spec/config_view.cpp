@@ -57,8 +57,8 @@ Value ConfigView::compute(const Key& key) {
   } else if (key.fallback_absent != nullptr) {
     value = evaluator_->eval(*key.fallback_absent, frame);
   }
-  if (!key.type.empty() && (!value.is_null() || key.fallback_absent == nullptr)) value = nested_config(key, value);
   if (value.is_null() && key.fallback_null != nullptr) value = evaluator_->eval(*key.fallback_null, frame);
+  if (!key.type.empty() && (!value.is_null() || key.fallback_absent == nullptr)) value = nested_config(key, value);
   return value;
 }
 
