@@ -151,6 +151,7 @@ LoopRange Evaluator::range(const Loop& loop, const Frame& frame) {
   if (loop.list != nullptr) {
     const Value v = eval(*loop.list, frame);
     if (const std::int64_t* count = v.if_int()) {
+      if (*count < 0) throw SpecError(fmt::format("a count must not be negative, got {}", *count), loop.list->place);
       out.count = *count;
     } else if (const List* list = v.if_list()) {
       out.count = static_cast<std::int64_t>(list->size());
@@ -161,6 +162,7 @@ LoopRange Evaluator::range(const Loop& loop, const Frame& frame) {
   } else {
     out.from = bound(*loop.from);
     const std::int64_t to = bound(*loop.to);
+    if (to < 0) throw SpecError(fmt::format("a count must not be negative, got {}", to), loop.to->place);
     out.count = to <= out.from ? 0 : try_sub(to, out.from).value_or(INT64_MAX);
   }
   out.count = std::max<std::int64_t>(out.count, 0);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// `bigmodel estimate-memory` from outside.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/run_binary.h"
+#include "support/temp_folder.h"
+
+namespace bigmodel::test {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// A folder with the config of bert-base-cased; its numbers are the documentation's.
+struct Bert {
+  TempFolder folder;
+  std::string path;
+  Bert() {
+    path = folder.write("config.json", R"({"model_type": "bert", "architectures": ["BertForMaskedLM"], "vocab_size": 28996})")
+               .string();
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("cli/estimate_memory") {
+  TEST_CASE("prints the table of bert-base-cased") {
+    const Bert bert;
+    const RunResult r = run_binary({"estimate-memory", bert.folder.path().string()});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out.find("│ float32 │ 86.47 MiB  embeddings           │ 413.18 MiB │           1.61 GiB │\n") != std::string::npos);
+    CHECK(r.out.find("│ int4    │ 10.81 MiB  embeddings           │  51.65 MiB │         206.59 MiB │\n") != std::string::npos);
+    CHECK(r.out.find("BertForMaskedLM: +119.27 KiB in float32, --class auto\n") != std::string::npos);
+    CHECK(r.out.find("for loading, not inference") != std::string::npos);
+  }
+
+  TEST_CASE("gives the documented bytes as JSON") {
+    const Bert bert;
+    const Json json = Json::parse(run_binary({"estimate-memory", bert.path, "--json"}).out);
+    CHECK(json.at("parameters") == 108310272);
+    CHECK(json.at("buffers") == 1024);
+    CHECK(json.at("tensors") == 201);
+    CHECK(json.at("class") == "BertModel");
+    CHECK(json.at("source") == "file");
+    const Json& row = json.at("dtypes").at(0);
+    CHECK(row.at("total_bytes") == 433249280);
+    CHECK(row.at("largest_layer") == Json::parse(R"({"bytes": 90669056, "modules": ["embeddings"]})"));
+    CHECK(row.at("training_adam_bytes") == 1732997120);
+    CHECK(json.at("checkpoint_class").at("class") == "BertForMaskedLM");
+  }
+
+  TEST_CASE("prints accelerate's own table letter by letter") {
+    const Bert bert;
+    const RunResult r = run_binary({"estimate-memory", "c", "--format", "accelerate"}, {.folder = [&] {
+                                     bert.folder.write("c/config.json", R"({"model_type": "bert", "vocab_size": 28996})");
+                                     return bert.folder.path().string();
+                                   }()});
+    CHECK(r.out ==
+          "┌────────────────────────────────────────────────────┐\n"
+          "│            Memory Usage for loading `c`            │\n"
+          "├───────┬─────────────┬──────────┬───────────────────┤\n"
+          "│ dtype │Largest Layer│Total Size│Training using Adam│\n"
+          "├───────┼─────────────┼──────────┼───────────────────┤\n"
+          "│float32│   86.47 MB  │413.18 MB │      1.61 GB      │\n"
+          "│float16│   43.23 MB  │206.59 MB │     826.36 MB     │\n"
+          "│  int8 │   21.62 MB  │103.29 MB │        N/A        │\n"
+          "│  int4 │   10.81 MB  │ 51.65 MB │        N/A        │\n"
+          "└───────┴─────────────┴──────────┴───────────────────┘\n");
+  }
+
+  TEST_CASE("takes dtypes by blanks, commas and repetition, in the order given") {
+    const Bert bert;
+    const auto dtypes = [&](std::vector<std::string> args) {
+      args.insert(args.begin(), "estimate-memory");
+      args.insert(args.end(), {"--format", "csv"});
+      const RunResult r = run_binary(args);
+      CHECK(r.exit_code == 0);
+      return r.out;
+    };
+    const std::string by_blanks = dtypes({"--dtypes", "int8", "bfloat16", bert.path});
+    CHECK(by_blanks ==
+          "model,class,dtype,largest_layer_bytes,largest_layer,total_bytes,training_adam_bytes\n" + bert.path +
+              ",BertModel,int8,22667264,embeddings,108312320,433249280\n" + bert.path +
+              ",BertModel,bfloat16,45334528,embeddings,216624640,866498560\n");
+    CHECK(dtypes({bert.path, "--dtypes", "int8,bfloat16"}) == by_blanks);
+    CHECK(dtypes({bert.path, "--dtypes=int8", "--dtypes=bf16"}) == by_blanks);
+    CHECK(dtypes({"-d", "int8", "bfloat16", bert.path}) == by_blanks);
+  }
+
+  TEST_CASE("prints one JSON array, or one line each, for several models") {
+    const Bert bert;
+    const Json array = Json::parse(run_binary({"estimate-memory", bert.path, bert.path, "--json"}).out);
+    REQUIRE(array.is_array());
+    CHECK(array.size() == 2);
+    const std::string lines = run_binary({"estimate-memory", bert.path, bert.path, "--format", "jsonl"}).out;
+    CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
+  }
+
+  TEST_CASE("prints only the total of the first dtype under --quiet") {
+    const Bert bert;
+    const RunResult r = run_binary({"estimate-memory", bert.path, "--quiet"});
+    CHECK(r.out == "433249280\n");
+    CHECK(r.err == "");
+  }
+
+  TEST_CASE("counts the class that is asked for") {
+    const Bert bert;
+    const Json json = Json::parse(run_binary({"estimate-memory", bert.path, "--json", "--class", "auto"}).out);
+    CHECK(json.at("class") == "BertForMaskedLM");
+    CHECK_FALSE(json.contains("checkpoint_class"));
+    CHECK(run_binary({"estimate-memory", bert.path, "--class", "BertForNothing"}).exit_code == 3);
+  }
+
+  TEST_CASE("warns that a quantised checkpoint is counted as if it were not") {
+    const TempFolder folder;
+    const std::string path =
+        folder.write("config.json", R"({"model_type": "bert", "quantization_config": {"quant_method": "gptq"}})").string();
+    const RunResult r = run_binary({"estimate-memory", path, "--json"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.err.find("quantised (gptq)") != std::string::npos);
+    CHECK(Json::parse(r.out).at("warnings").dump().find("gptq") != std::string::npos);
+  }
+
+  TEST_CASE("explains that there is nothing to trust") {
+    const Bert bert;
+    const RunResult r = run_binary({"estimate-memory", bert.path, "--trust_remote_code"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.err.find("never runs a model's code") != std::string::npos);
+  }
+
+  TEST_CASE("reads a config from standard input") {
+    const RunResult r = run_binary({"estimate-memory", "-", "-q"}, {.input = R"({"model_type": "bert", "vocab_size": 28996})"});
+    CHECK(r.out == "433249280\n");
+  }
+
+  TEST_CASE("asks for the library where a config does not say what it is") {
+    const RunResult r = run_binary({"estimate-memory", "-"}, {.input = R"({"hidden_size": 768})"});
+    CHECK(r.exit_code == 6);
+    CHECK(r.err.find("--library_name") != std::string::npos);
+  }
+}
+
+}  // namespace bigmodel::test
