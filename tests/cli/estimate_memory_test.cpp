@@ -135,6 +135,48 @@ TEST_SUITE("cli/estimate_memory") {
     CHECK(r.out == "433249280\n");
   }
 
+  TEST_CASE("knows well-known models without any file, and suggests the nearest") {
+    const RunResult r = run_binary({"estimate-memory", "bert-base-cased", "--json"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.err == "using catalog entry bert-base-cased\n");
+    CHECK(Json::parse(r.out).at("source") == "catalog");
+    CHECK(Json::parse(r.out).at("dtypes").at(0).at("total_bytes") == 433249280);
+    const RunResult typo = run_binary({"estimate-memory", "bert-base-casd"});
+    CHECK(typo.exit_code == 3);
+    CHECK(typo.err == "error: bert-base-casd: no such model; did you mean 'bert-base-cased'?\n");
+  }
+
+  TEST_CASE("counts the documentation's rows") {
+    const auto row = [](const std::string& model) {
+      const Json json = Json::parse(run_binary({"estimate-memory", model, "--json"}).out);
+      return json.at("dtypes").at(0);
+    };
+    // The documentation's 3,240,165,632 counted tables of cosines and sines (2 x [2048, 128] float32) that every layer kept:
+    // transformers 5 keeps inv_freq and original_inv_freq instead, 2,096,896 bytes less.
+    CHECK(row("HuggingFaceM4/idefics-80b-instruct").at("largest_layer").at("bytes") == 3240165632 - 2096896);
+    CHECK(row("meta-llama/Meta-Llama-3-70B").at("total_bytes") == 278012133888);
+    CHECK(row("meta-llama/Meta-Llama-3-70B").at("largest_layer").at("bytes") == 4202692608);
+  }
+
+  TEST_CASE("prefers the Hub cache to the catalog, by either name of a repository, and says so") {
+    const TempFolder home;
+    const std::string commit(40, 'c');
+    home.write("hub/models--google-bert--bert-base-cased/refs/main", commit);
+    home.write("hub/models--google-bert--bert-base-cased/snapshots/" + commit + "/config.json",
+               R"({"model_type": "bert", "num_hidden_layers": 1})");
+    for (const char* name : {"google-bert/bert-base-cased", "bert-base-cased"}) {
+      CAPTURE(name);
+      const RunResult r =
+          run_binary({"estimate-memory", name, "--json"}, {.environment = {{"HF_HOME", home.path().string()}}});
+      CHECK(r.err == "using cache google-bert/bert-base-cased@ccccccc\n");
+      CHECK(Json::parse(r.out).at("source") == "cache");
+      CHECK(Json::parse(r.out).at("parameters") < 108310272);
+    }
+    const RunResult other = run_binary({"estimate-memory", "bert-base-uncased", "--json"},
+                                       {.environment = {{"HF_HOME", home.path().string()}}});
+    CHECK(Json::parse(other.out).at("source") == "catalog");
+  }
+
   TEST_CASE("asks for the library where a config does not say what it is") {
     const RunResult r = run_binary({"estimate-memory", "-"}, {.input = R"({"hidden_size": 768})"});
     CHECK(r.exit_code == 6);

@@ -2,6 +2,7 @@
 #include "commands/complete.h"
 
 #include "bigmodel/core/dtype.h"
+#include "commands/model_argument.h"
 
 namespace bigmodel::app {
 namespace {
@@ -21,6 +22,10 @@ const CommandSpec& spec() {
 }
 
 ExitStatus run(const Options& options, Session& session) {
+  if (options.text("KIND") == "models") {
+    for (const std::string& name : known_model_names(session.environment)) session.out.line(name);
+    return ExitStatus::done;
+  }
   if (options.text("KIND") == "dtypes") {
     for (const DType dtype : all_dtypes()) session.out.line(name(dtype));
   }

@@ -67,7 +67,7 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
                         Session& session) {
   const std::vector<DType> dtypes = options.dtypes("dtypes");
   EstimateResult result;
-  result.model = find_model(argument, options, session);
+  result.model = find_model(argument, library, options, session);
   const MetaGraph graph = build_graph(library, result.model, options.text("class"), session);
   const GraphTotals totals = graph_totals(graph);
   result.model_type = graph.model_type;

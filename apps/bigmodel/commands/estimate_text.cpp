@@ -48,6 +48,7 @@ TextTable estimate_table(const EstimateResult& result) {
 std::string checkpoint_line(const EstimateResult& result) {
   const CheckpointClass& other = *result.checkpoint_class;
   const std::int64_t more = other.total_bytes - result.estimate.dtypes.front().total_bytes;
+  if (more == 0) return fmt::format("{}: the same size, --class auto", other.class_name);
   return fmt::format("{}: {}{}{}, --class auto", other.class_name, more < 0 ? "-" : "+", binary(std::abs(more)),
                      result.estimate.dtypes.size() > 1 ? fmt::format(" in {}", name(result.estimate.dtypes.front().dtype)) : "");
 }

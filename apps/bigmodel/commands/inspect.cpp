@@ -56,8 +56,8 @@ ExitStatus run(const Options& options, Session& session) {
   const Format format = output_format(options);
 
   InspectResult result;
-  result.model = find_model(options.text("MODEL"), options, session);
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
+  result.model = find_model(options.text("MODEL"), *library, options, session);
   result.graph = build_graph(*library, result.model, options.text("class"), session);
   const std::optional<DType> wanted = options.find_dtype_value("dtype");
   result.dtype = wanted.value_or(result.graph.stored_dtype.value_or(DType::float32));

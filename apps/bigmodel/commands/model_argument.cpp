@@ -9,7 +9,9 @@
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
+#include "bigmodel/hub/cache_lookup.h"
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/model/catalog.h"
 
 namespace bigmodel::app {
 namespace {
@@ -41,6 +43,51 @@ FoundModel from_path(const std::string& argument, const Options& options) {
                         "name a folder with one, or the file itself");
   }
   return {argument, "folder", path.string(), read_config(config, config_library(options)), path};
+}
+
+/// The repository as typed, else under a name that the catalog knows for the same model.
+std::optional<FoundModel> from_cache(const std::string& argument, const Options& options, Session& session) {
+  const fs::path cache = hub_cache_folder(session.environment);
+  std::vector<std::string> ids{argument};
+  if (const std::optional<CatalogEntry> entry = find_catalog_entry(argument)) {
+    // "bert-base-cased" and "google-bert/bert-base-cased" are one repository; other aliases only have the same structure.
+    const auto last = [](std::string_view id) { return id.substr(id.rfind('/') + 1); };
+    std::vector<std::string> others = entry->aliases;
+    others.push_back(entry->name);
+    std::erase_if(others, [&](const std::string& id) { return id == argument || last(id) != last(argument); });
+    ids.insert(ids.end(), others.begin(), others.end());
+  }
+  std::error_code error;
+  for (const std::string& id : ids) {
+    const std::optional<CachedSnapshot> snapshot = find_cached_snapshot(cache, id);
+    if (!snapshot || !fs::exists(snapshot->folder / "config.json", error)) continue;
+    session.notes.note(fmt::format("using cache {}@{}", id, snapshot->commit.substr(0, 7)));
+    return FoundModel{argument, "cache", snapshot->folder.string(),
+                      read_config(snapshot->folder / "config.json", config_library(options)), snapshot->folder};
+  }
+  return std::nullopt;
+}
+
+/// An entry of the catalog, or an architecture of timm: timm/resnet50.a1_in1k, or resnet50 under --library-name timm.
+std::optional<FoundModel> from_catalog(const std::string& argument, const spec::SpecLibrary& library,
+                                       const Options& options, Session& session) {
+  const bool timm = options.text("library-name") == "timm";
+  if (const std::optional<CatalogEntry> entry = timm ? std::nullopt : find_catalog_entry(argument)) {
+    session.notes.note(fmt::format("using catalog entry {}", entry->name));
+    return FoundModel{argument, "catalog", entry->name,
+                      parse_config(entry->config, fmt::format("catalog entry {}", entry->name), config_library(options)), {}};
+  }
+  std::string_view name = argument;
+  if (name.starts_with("timm/")) {
+    name.remove_prefix(5);
+  } else if (!timm) {
+    return std::nullopt;
+  }
+  // The tag behind the point names weights, not a structure.
+  const std::string architecture(name.substr(0, name.find('.')));
+  if (!library.has(fmt::format("timm/{}", architecture))) return std::nullopt;
+  session.notes.note(fmt::format("using timm's {}", architecture));
+  return FoundModel{argument, "catalog", fmt::format("timm's {}", architecture), timm_config(architecture), {}};
 }
 
 std::vector<fs::path> description_folders(const Options& options, Session& session) {
@@ -116,7 +163,8 @@ OptionSpec model_positional(bool repeated) {
           .repeated = repeated};
 }
 
-FoundModel find_model(const std::string& argument, const Options& options, Session& session) {
+FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
+                      Session& session) {
   if (options.flag("trust-remote-code")) {
     session.notes.note("--trust-remote-code: nothing to trust, bigmodel never runs a model's code");
   }
@@ -126,15 +174,22 @@ FoundModel find_model(const std::string& argument, const Options& options, Sessi
   }
   std::error_code error;
   if (looks_like_path(argument) || fs::exists(argument, error)) return from_path(argument, options);
-  if (options.text("library-name") == "timm") {
-    return {argument, "catalog", fmt::format("timm's {}", argument), timm_config(argument), {}};
+  if (std::optional<FoundModel> cached = from_cache(argument, options, session)) return *std::move(cached);
+  if (std::optional<FoundModel> known = from_catalog(argument, library, options, session)) return *std::move(known);
+  if (library.has(fmt::format("timm/{}", argument))) {
+    throw NotFoundError(fmt::format("{}: no transformers model of that name, but timm has one", argument),
+                        "pass --library_name timm");
   }
-  std::string hint = did_you_mean(argument, known_model_names());
+  std::string hint = did_you_mean(argument, known_model_names(session.environment));
   if (hint.empty()) hint = "MODEL is a folder, a config.json, or a name of the Hub cache or the catalog";
   throw NotFoundError(fmt::format("{}: no such model", argument), std::move(hint));
 }
 
-std::vector<std::string> known_model_names() { return {}; }
+std::vector<std::string> known_model_names(const EnvironmentLookup& environment) {
+  std::vector<std::string> out = cached_repo_ids(hub_cache_folder(environment));
+  for (std::string& name : catalog_names()) out.push_back(std::move(name));
+  return out;
+}
 
 fs::path hub_cache_folder(const EnvironmentLookup& environment) {
   const auto variable = [&](const char* name) -> std::optional<fs::path> {

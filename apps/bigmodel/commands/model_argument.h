@@ -28,12 +28,13 @@ std::vector<OptionSpec> model_option_rows();
 /// The positional itself.
 OptionSpec model_positional(bool repeated);
 
-/// A path (`-` is a config.json on standard input) > the Hub cache > the catalog. Says on stderr which was used.
-/// Throws NotFoundError with near names, FormatError, UnsupportedError.
-FoundModel find_model(const std::string& argument, const Options& options, Session& session);
+/// A path (`-` is a config.json on standard input) > the Hub cache > the catalog and timm's own names. Says on stderr which
+/// was used. Throws NotFoundError with near names, FormatError, UnsupportedError.
+FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
+                      Session& session);
 
-/// Names that MODEL can have without any file: the catalog's.
-std::vector<std::string> known_model_names();
+/// Names that MODEL can have besides paths: those of the Hub cache and the catalog.
+std::vector<std::string> known_model_names(const EnvironmentLookup& environment);
 
 /// HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
 /// ~/.cache/huggingface/hub; empty variables count as unset.
