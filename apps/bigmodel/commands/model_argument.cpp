@@ -9,7 +9,7 @@
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
-#include "bigmodel/hub/cache_lookup.h"
+#include "bigmodel/hub/cache.h"
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/model/catalog.h"
 
