@@ -52,7 +52,7 @@ std::optional<CheckpointClass> checkpoint_class(spec::SpecLibrary& library, cons
                                                 const MetaGraph& graph, DType first_dtype, Session& session) {
   if (model.config.architectures.empty() || model.config.architectures.front() == graph.class_name) return std::nullopt;
   try {
-    const MetaGraph other = build_meta_graph(library, model.config, {.class_name = "auto"});
+    const MetaGraph other = build_meta_graph(library, model.config, {.class_name = "auto", .disk_rules = false});
     if (other.class_name == graph.class_name) return std::nullopt;
     const DType dtypes[] = {first_dtype};
     return CheckpointClass{other.class_name, graph_totals(other).parameters,
@@ -68,7 +68,7 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   const std::vector<DType> dtypes = options.dtypes("dtypes");
   EstimateResult result;
   result.model = find_model(argument, library, options, session);
-  const MetaGraph graph = build_graph(library, result.model, options.text("class"), session);
+  const MetaGraph graph = build_graph(library, result.model, {.class_name = options.text("class"), .disk_rules = false}, session);
   const GraphTotals totals = graph_totals(graph);
   result.model_type = graph.model_type;
   result.class_name = graph.class_name;

@@ -229,9 +229,8 @@ std::string description_text(const std::string& file, const Options& options, Se
   return {};
 }
 
-MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const std::string& class_name,
-                      Session& session) {
-  MetaGraph graph = build_meta_graph(library, model.config, {.class_name = class_name});
+MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build, Session& session) {
+  MetaGraph graph = build_meta_graph(library, model.config, build);
   for (const std::string& note : graph.notes) session.notes.detail(fmt::format("{}: {}", model.argument, note));
   return graph;
 }

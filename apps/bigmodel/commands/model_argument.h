@@ -46,9 +46,8 @@ std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Ses
 /// The text of a description by its file name, for explanations; empty where it cannot be had.
 std::string description_text(const std::string& file, const Options& options, Session& session);
 
-/// With --class. Warnings of the graph go to stderr.
-MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const std::string& class_name,
-                      Session& session);
+/// Keys of the config that the description never reads are said under --verbose.
+MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build, Session& session);
 
 /// What every command says about a model: unread structural keys, quantisation.
 std::vector<std::string> model_warnings(const FoundModel& model, const MetaGraph& graph);

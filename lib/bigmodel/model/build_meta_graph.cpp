@@ -64,7 +64,7 @@ MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, con
   const spec::Model& model = described_model(library, config);
   spec::Evaluator evaluator(library);
   const auto view = std::make_shared<spec::ConfigView>(evaluator, model, config.data, config.where);
-  GraphBuilder builder(library, evaluator);
+  GraphBuilder builder(library, evaluator, options.disk_rules);
   const std::string_view cls = chosen_class(library, config, model, builder, *view, options.class_name);
   MetaGraph graph;
   try {

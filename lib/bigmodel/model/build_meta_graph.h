@@ -15,6 +15,8 @@ namespace bigmodel {
 struct BuildOptions {
   /// "base": what AutoModel builds; "auto": the class that the config's `architectures` names; else a class by its Python name.
   std::string class_name = "base";
+  /// Whether modules say how their tensors lie in files (ModuleTemplate::disk). Sizes and names do not need it.
+  bool disk_rules = true;
 };
 
 /// Evaluates the description of config.model_type. Repeated children are built once (section 11 of docs/architecture-language.md).

@@ -173,6 +173,7 @@ void GraphBuilder::fill(Pending& node, const spec::Body& body, const Frame& fram
         }
         break;
       case StmtKind::disk:
+        if (!disk_rules_) break;
         if (stmt->condition == nullptr || evaluator_.truth(*stmt->condition, frame)) {
           node.module.disk.push_back({stmt->path, disk_form(*stmt->form, frame), stmt->legacy});
         }

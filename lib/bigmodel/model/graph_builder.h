@@ -30,7 +30,9 @@ class GraphBuilder {
   static constexpr std::int64_t kMostModules = 2'000'000;
   static constexpr int kDeepest = 64;
 
-  GraphBuilder(spec::SpecLibrary& library, spec::Evaluator& evaluator) : library_(library), evaluator_(evaluator) {}
+  /// Without `disk_rules` modules get none: for those who never look into files, it saves most of the work of large mixtures.
+  GraphBuilder(spec::SpecLibrary& library, spec::Evaluator& evaluator, bool disk_rules = true)
+      : library_(library), evaluator_(evaluator), disk_rules_(disk_rules) {}
 
   /// The class `name` of `model` under `config`. Throws SpecError.
   BuiltModule build(const spec::Model& model, spec::ConfigView& config, std::string_view name, const spec::Place& place);
@@ -69,6 +71,7 @@ class GraphBuilder {
 
   spec::SpecLibrary& library_;
   spec::Evaluator& evaluator_;
+  bool disk_rules_;
   TemplatePool pool_;
   std::unordered_map<const spec::ConfigView*, std::optional<DType>> stored_dtypes_;
   std::vector<std::string> path_;
