@@ -154,6 +154,8 @@ TEST_SUITE("cli/estimate_memory") {
     // The documentation's 3,240,165,632 counted tables of cosines and sines (2 x [2048, 128] float32) that every layer kept:
     // transformers 5 keeps inv_freq and original_inv_freq instead, 2,096,896 bytes less.
     CHECK(row("HuggingFaceM4/idefics-80b-instruct").at("largest_layer").at("bytes") == 3240165632 - 2096896);
+    CHECK(row("timm/resnet50.a1_in1k").at("total_bytes") == 102441032);
+    CHECK(row("timm/resnet50.a1_in1k").at("largest_layer").at("bytes") == 9437184);
     CHECK(row("meta-llama/Meta-Llama-3-70B").at("total_bytes") == 278012133888);
     CHECK(row("meta-llama/Meta-Llama-3-70B").at("largest_layer").at("bytes") == 4202692608);
   }
@@ -175,6 +177,14 @@ TEST_SUITE("cli/estimate_memory") {
     const RunResult other = run_binary({"estimate-memory", "bert-base-uncased", "--json"},
                                        {.environment = {{"HF_HOME", home.path().string()}}});
     CHECK(Json::parse(other.out).at("source") == "catalog");
+  }
+
+  TEST_CASE("takes bare names of timm under --library_name, and asks for it otherwise") {
+    const RunResult r = run_binary({"estimate-memory", "resnet50", "--library_name", "timm", "-q"});
+    CHECK(r.out == "102441032\n");
+    const RunResult bare = run_binary({"estimate-memory", "resnet50"});
+    CHECK(bare.exit_code == 3);
+    CHECK(bare.err.find("pass --library_name timm") != std::string::npos);
   }
 
   TEST_CASE("asks for the library where a config does not say what it is") {

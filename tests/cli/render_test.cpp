@@ -6,6 +6,7 @@
 
 #include "bigmodel/core/error.h"
 #include "cli/options.h"
+#include "render/accelerate_table.h"
 #include "render/bars.h"
 #include "render/format.h"
 #include "render/notes.h"
@@ -74,6 +75,35 @@ TEST_SUITE("render/table") {
     CHECK(display_width("日本") == 4);
     CHECK(display_width("e\u0301") == 1);
     CHECK(display_width("\xff\xfe") == 2);
+  }
+}
+
+TEST_SUITE("render/accelerate_table") {
+  TEST_CASE("prints numbers as Python does") {
+    CHECK(accelerate_bytes(236, true) == "236 bytes");
+    CHECK(accelerate_bytes(118, false) == "118.0 bytes");
+    CHECK(accelerate_bytes(29.5, false) == "29.5 bytes");
+    CHECK(accelerate_bytes(1023.999, false) == "1024.0 bytes");
+    CHECK(accelerate_bytes(1048575, true) == "1024.0 KB");
+    CHECK(accelerate_bytes(9437184, true) == "9.0 MB");
+    CHECK(accelerate_bytes(102441032, true) == "97.7 MB");
+    CHECK(accelerate_bytes(433249280, true) == "413.18 MB");
+    CHECK(accelerate_bytes(1125899906842624.0, true) == "1.0 PB");
+  }
+  TEST_CASE("widens its lines with the title as the reference does") {
+    const std::vector<std::string> headers{"dtype", "Largest Layer", "Total Size", "Training using Adam"};
+    const std::vector<std::vector<std::string>> rows{{"float32", "a", "b", "c"}};
+    // Title width -> width of the top line and of the title's line; the cells are 49 wide together.
+    const int expected[][3] = {{48, 54, 54}, {49, 54, 54}, {50, 62, 62}, {51, 60, 60}, {52, 58, 58}, {53, 56, 56},
+                               {54, 54, 56}, {55, 56, 57}, {56, 58, 58}, {57, 60, 60}, {58, 62, 62}};
+    for (const auto& [title_width, top_width, row_width] : expected) {
+      CAPTURE(title_width);
+      const std::string table = accelerate_table(std::string(static_cast<std::size_t>(title_width), 't'), headers, rows);
+      const std::size_t first = table.find('\n');
+      const std::size_t second = table.find('\n', first + 1);
+      CHECK(display_width(table.substr(0, first)) == top_width);
+      CHECK(display_width(table.substr(first + 1, second - first - 1)) == row_width);
+    }
   }
 }
 
