@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "bigmodel/checkpoint/file_kind.h"
+#include "bigmodel/checkpoint/pytorch_bin.h"
 #include "bigmodel/checkpoint/safetensors_header.h"
 #include "bigmodel/core/error.h"
 
@@ -55,9 +56,10 @@ TensorList read_tensor_list(const Disk& disk, const std::filesystem::path& path,
     case FileKind::unknown:  // an impossible header length has its own message there
       take_safetensors(disk, fd.get(), path, list);
       return list;
+    case FileKind::zip: read_pytorch_zip(disk, fd.get(), under, list); return list;
+    case FileKind::pickle: read_pytorch_legacy(disk, fd.get(), under, list); return list;
     default: break;
   }
-  static_cast<void>(under);
   const std::string kind = describe_foreign_file(disk, fd.get(), size, path);
   throw FormatError(fmt::format("{}: is {}, expected safetensors or a PyTorch file", path.string(), kind), foreign_file_hint(kind));
 }

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints that nobody here wrote: files of other projects and folders written by the reference packages.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/tensor_reader.h"
+#include "bigmodel/core/error.h"
+#include "bigmodel/io/sha256.h"
+#include "checkpoint/golden_folders.h"
+#include "support/json_lines.h"
+#include "support/shared_folder.h"
+
+namespace bigmodel {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// Name, dtype, shape and digest of every expected tensor; empty where all are as expected and no other is there.
+std::string difference(const fs::path& path, const Json& expected, const OpenOptions& options, bool codes) {
+  const Disk disk;
+  const Checkpoint checkpoint = open_checkpoint(path, options);
+  TensorReader reader(checkpoint, disk);
+  std::map<std::string, const CheckpointTensor*> by_name;
+  for (const CheckpointTensor& tensor : checkpoint.tensors) by_name[tensor.name] = &tensor;
+  if (by_name.size() != expected.size()) return "holds " + std::to_string(by_name.size()) + " tensors, expected " + std::to_string(expected.size());
+  for (const Json& want : expected) {
+    const std::string name = want["name"];
+    const auto it = by_name.find(name);
+    if (it == by_name.end()) return "no tensor " + name;
+    const CheckpointTensor& tensor = *it->second;
+    const std::string dtype(codes ? safetensors_code(tensor.dtype) : bigmodel::name(tensor.dtype));
+    if (dtype != want["dtype"].get<std::string>()) return name + ": dtype " + dtype + ", expected " + want["dtype"].get<std::string>();
+    if (Json(tensor.shape) != want["shape"]) return name + ": shape " + to_string(tensor.shape);
+    if (want.contains("stride") && want["contiguous"] == false && Json(tensor.strides) != want["stride"]) return name + ": strides";
+    if (sha256_hex(reader.read_all(tensor)) != want["sha256"].get<std::string>()) return name + ": other bytes";
+  }
+  return {};
+}
+
+std::string guarded_difference(const fs::path& path, const Json& expected, const OpenOptions& options, bool codes) {
+  try {
+    return difference(path, expected, options, codes);
+  } catch (const Error& error) {
+    return error.message();
+  }
+}
+
+}  // namespace
+
+TEST_SUITE("checkpoint/real_files") {
+  TEST_CASE("reads the files of other projects, or refuses them, as their manifest says") {
+    const auto data = test::shared_path("data");
+    if (!data) return;
+    int as_said = 0, refused = 0, total = 0;
+    const Json manifest = Json::parse(test::read_maybe_xz(*data / "MANIFEST.json"));
+    for (const Json& file : manifest["files"]) {
+      const std::string path = file["path"];
+      const Json& facts = file["facts"];
+      if (!path.starts_with("checkpoints/") || facts.value("format", "") == "json" || path.ends_with(".txt")) continue;
+      ++total;
+      CAPTURE(path);
+      const std::string format = facts.value("format", "");
+      // torch refuses protocols 1, 4 and 5 under weights_only although they hold plain tensors: those are read here.
+      const bool readable = file.contains("expected") && format != "torchscript zip";
+      const bool accepted = facts.value("accepted_by_safetensors_0.8.0", true);
+      if (readable && accepted) {
+        const Json expected = Json::parse(test::read_maybe_xz(*data / file["expected"].get<std::string>()))["tensors"];
+        const std::string why = guarded_difference(*data / path, expected, {}, true);
+        CHECK_MESSAGE(why.empty(), why);
+        as_said += why.empty() ? 1 : 0;
+        continue;
+      }
+      try {
+        const Checkpoint checkpoint = open_checkpoint(*data / path);
+        // A file of plain values and no tensor (a scheduler's state).
+        CHECK(checkpoint.tensors.empty());
+        CHECK(facts.value("torch_weights_only", "") == "ok");
+        ++as_said;
+      } catch (const Error& error) {
+        const bool right = error.kind() == ErrorKind::format || error.kind() == ErrorKind::unsupported;
+        CHECK_MESSAGE(right, error.message());
+        ++as_said;
+        ++refused;
+      }
+    }
+    CHECK(as_said == total);
+    MESSAGE(as_said << " of " << total << " files as the manifest says, " << refused << " of them refused");
+  }
+
+  TEST_CASE("reads the folders that the reference packages wrote") {
+    const auto folders = test::golden_folders("sharding");
+    if (!folders) return;
+    int equal = 0, total = 0;
+    for (const Json& row : Json::parse(test::read_maybe_xz(*folders / "folders" / "index.json"))) {
+      ++total;
+      const fs::path folder = *folders / "folders" / row["id"].get<std::string>();
+      CAPTURE(row["id"].get<std::string>());
+      const Json expected = Json::parse(test::read_maybe_xz(folder / "expected.json"));
+      const std::string why = guarded_difference(folder, expected["tensors"], {.under = row.value("under", "")}, false);
+      CHECK_MESSAGE(why.empty(), why);
+      equal += why.empty() ? 1 : 0;
+    }
+    MESSAGE(equal << " of " << total << " folders equal");
+  }
+
+  TEST_CASE("reads the offload folders that accelerate wrote") {
+    const auto folders = test::golden_folders("offload");
+    const auto rows = test::shared_path("goldens/offload/state_dicts.jsonl.xz");
+    if (!folders || !rows) return;
+    int equal = 0, total = 0;
+    test::for_each_record(*rows, [&](const Json& row) {
+      if (row["index_text"].is_null() || row.contains("error") || !row.contains("tensors")) return;
+      ++total;
+      const std::string id = row["id"];
+      CAPTURE(id);
+      // What was given, not what the reference read back: it cannot read a uint64 scalar.
+      const Json& expected = row["tensors"];
+      const std::string why = guarded_difference(*folders / "state_dicts" / id, expected, {}, false);
+      CHECK_MESSAGE(why.empty(), why);
+      equal += why.empty() ? 1 : 0;
+    });
+    MESSAGE(equal << " of " << total << " folders equal");
+  }
+}
+
+}  // namespace bigmodel
