@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/checkpoint/tensor_reader.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -75,21 +74,17 @@ void unpack(const std::vector<Dimension>& dims, std::size_t item, const std::byt
 
 }  // namespace
 
-int TensorReader::descriptor(std::uint32_t file) {
+void TensorReader::read_file(std::uint32_t file, std::uint64_t offset, std::span<std::byte> out) {
   if (file != open_file_) {
     const CheckpointFile& wanted = checkpoint_.files[file];
-    fd_ = open_on(disk_, wanted.path, O_RDONLY | O_NONBLOCK);
-    open_file_ = file;
-    if (file_identity(fd_.get(), wanted.path) != wanted.identity) {
-      open_file_ = ~std::uint32_t{0};
+    open_file_ = ~std::uint32_t{0};
+    reader_.open(wanted.path);
+    if (file_identity(reader_.fd(), wanted.path) != wanted.identity) {
       throw IoError(fmt::format("{}: changed while it was being read", wanted.path.string()), "nothing was written from it; run again once the file rests");
     }
+    open_file_ = file;
   }
-  return fd_.get();
-}
-
-void TensorReader::read_file(std::uint32_t file, std::uint64_t offset, std::span<std::byte> out) {
-  read_exactly(disk_, descriptor(file), out, offset, checkpoint_.files[file].path);
+  reader_.read(offset, out);
 }
 
 /// Elements [first, first + count) of a strided tensor: cut into boxes, each read in runs that join near elements.
