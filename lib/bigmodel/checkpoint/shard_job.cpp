@@ -77,8 +77,10 @@ std::vector<ShardInput> inputs_of(const Checkpoint& checkpoint, const std::vecto
       // Packed types count their bytes, as in the file.
       if (dtype == tensor.dtype) input.storage_bytes = tensor.size_bytes;
     }
-    // The reference tells storages apart by address and size: empty ones are all the same to it.
-    if (options.policy == ShardPolicy::hf && input.storage_bytes == 0) input.storage = 0;
+    // The reference tells storages apart by address and size: empty ones are all the same to it, unless they came out of a
+    // safetensors file, where each keeps its place.
+    const bool placed = checkpoint.files[tensor.file].container == Container::safetensors;
+    if (options.policy == ShardPolicy::hf && input.storage_bytes == 0 && !placed) input.storage = 0;
     inputs.push_back(std::move(input));
   }
   return inputs;
@@ -131,6 +133,10 @@ ShardJob plan_shard_job(const Checkpoint& checkpoint, const ShardOptions& option
     if (kept.refused) job.warnings.push_back(fmt::format("huggingface_hub refuses this checkpoint: {}; every tensor was copied out first", kept.why));
   } else {
     kept = keep_distinct(checkpoint);
+  }
+  // The reference lists a lone safetensors file by name, whatever the order in the file.
+  if (options.compat_hf && !checkpoint.index && all_safetensors(checkpoint)) {
+    std::ranges::sort(kept.kept, {}, [&](std::uint32_t i) { return std::string_view(checkpoint.tensors[i].name); });
   }
   job.dropped = kept.dropped;
   job.inputs = inputs_of(checkpoint, kept.kept, options, bin);
