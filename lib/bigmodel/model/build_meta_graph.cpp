@@ -71,7 +71,9 @@ MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, con
     BuiltModule built = builder.build(model, *view, cls, library.class_of(model, cls).place);
     graph.root = std::move(built.module);
     graph.no_split_modules.assign(built.no_split.begin(), built.no_split.end());
-    graph.tied = resolve_ties(*graph.root, built.ties);
+    TiedGroups tied = resolve_ties(*graph.root, built.ties);
+    graph.tied = std::move(tied.groups);
+    graph.tie_sources = std::move(tied.sources);
   } catch (const spec::SpecError& e) {
     if (builder.failed_at().empty()) throw;
     throw spec::SpecError(fmt::format("{} (in {} of {})", e.plain(), builder.failed_at(), config.where), e.place(), e.hint());

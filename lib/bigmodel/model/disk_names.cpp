@@ -116,12 +116,17 @@ class Translator {
 }  // namespace
 
 std::vector<DiskTensor> disk_tensors(const MetaGraph& graph, DType model_dtype) {
-  const std::unordered_map<std::string, std::string> tied = tied_names(graph);
+  std::unordered_set<std::string> unwritten;
+  for (std::size_t i = 0; i < graph.tied.size(); ++i) {
+    for (const std::string& name : graph.tied[i]) {
+      if (name != graph.tie_sources[i]) unwritten.insert(name);
+    }
+  }
   Translator translator;
   std::unordered_set<std::string> seen;
   std::vector<DiskTensor> out;
   for (const Relative& r : translator.below(*graph.root)) {
-    if (tied.contains(r.memory) || !seen.insert(r.file).second) continue;
+    if (unwritten.contains(r.memory) || !seen.insert(r.file).second) continue;
     out.push_back({r.file, r.shape, resolved_dtype(*r.tensor, model_dtype), r.memory});
   }
   return out;

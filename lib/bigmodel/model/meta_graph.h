@@ -93,6 +93,8 @@ struct MetaGraph {
   /// Groups of parameter names that are one tensor, each in listing order: the first name is the one that a
   /// deduplicating walk keeps. Groups in order of their first names.
   std::vector<std::vector<std::string>> tied;
+  /// Per group of `tied`: the name that files keep (the source of the tie, which need not be the first).
+  std::vector<std::string> tie_sources;
   std::vector<std::string> spec_files;                  ///< for SpecPlace::file
   std::vector<std::string> notes;                       ///< config keys that the description never reads
   std::vector<std::string> warnings;                    ///< the same where the name looks structural

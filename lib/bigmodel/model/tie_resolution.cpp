@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "bigmodel/core/error.h"
 
@@ -84,12 +85,19 @@ class Sets {
     parent_[std::max(x, y)] = std::min(x, y);  // the first in listing order stays
   }
 
-  std::vector<std::vector<std::string>> groups() {
-    std::map<Position, std::vector<std::string>> by_top;
-    for (const auto& [position, name] : names_) by_top[top(position)].push_back(name);
-    std::vector<std::vector<std::string>> out;
-    for (auto& [position, group] : by_top) {
-      if (group.size() > 1) out.push_back(std::move(group));
+  /// The tensor of `dst` becomes that of another parameter, so files keep the other one's name.
+  void mark_as_copy(const Match& dst) { copies_.insert(dst.position); }
+
+  TiedGroups groups() {
+    std::map<Position, std::vector<Position>> by_top;
+    for (const auto& [position, name] : names_) by_top[top(position)].push_back(position);
+    TiedGroups out;
+    for (const auto& [first, members] : by_top) {
+      if (members.size() < 2) continue;
+      const auto source = std::ranges::find_if(members, [this](const Position& p) { return !copies_.contains(p); });
+      out.sources.push_back(names_.at(source == members.end() ? members.front() : *source));
+      std::vector<std::string>& group = out.groups.emplace_back();
+      for (const Position& member : members) group.push_back(names_.at(member));
     }
     return out;
   }
@@ -102,6 +110,7 @@ class Sets {
 
   std::map<Position, std::string> names_;
   std::map<Position, Position> parent_;
+  std::set<Position> copies_;
 };
 
 std::string with_stars(std::string_view path, const std::vector<std::string>& stars) {
@@ -120,7 +129,7 @@ std::string with_stars(std::string_view path, const std::vector<std::string>& st
 
 }  // namespace
 
-std::vector<std::vector<std::string>> resolve_ties(const ModuleTemplate& root, const std::vector<TieLine>& lines) {
+TiedGroups resolve_ties(const ModuleTemplate& root, const std::vector<TieLine>& lines) {
   Sets sets;
   for (const TieLine& line : lines) {
     for (const Match& dst : matches(root, line.dst)) {
@@ -128,12 +137,13 @@ std::vector<std::vector<std::string>> resolve_ties(const ModuleTemplate& root, c
       const std::vector<Match> hits = matches(root, src);
       if (hits.empty()) throw spec::SpecError(fmt::format("tie: no parameter '{}'", src), line.place);
       sets.join(dst, hits.front());
+      sets.mark_as_copy(dst);
     }
   }
   return sets.groups();
 }
 
-std::vector<std::vector<std::string>> order_ties(const ModuleTemplate& root, const std::vector<std::vector<std::string>>& groups) {
+TiedGroups order_ties(const ModuleTemplate& root, const std::vector<std::vector<std::string>>& groups) {
   Sets sets;
   for (const std::vector<std::string>& group : groups) {
     std::optional<Match> first;

@@ -16,11 +16,17 @@ struct TieLine {
   spec::Place place;
 };
 
-/// Groups as MetaGraph::tied wants them. A missing dst is no tie; a missing src throws SpecError.
-std::vector<std::vector<std::string>> resolve_ties(const ModuleTemplate& root, const std::vector<TieLine>& lines);
+/// What MetaGraph::tied and MetaGraph::tie_sources hold.
+struct TiedGroups {
+  std::vector<std::vector<std::string>> groups;
+  std::vector<std::string> sources;
+};
+
+/// A missing dst is no tie; a missing src throws SpecError.
+TiedGroups resolve_ties(const ModuleTemplate& root, const std::vector<TieLine>& lines);
 
 /// Groups from lists of full names (a module tree from elsewhere): names are put in listing order, groups that share a
-/// name are joined. Throws FormatError for a name that is no parameter of the tree.
-std::vector<std::vector<std::string>> order_ties(const ModuleTemplate& root, const std::vector<std::vector<std::string>>& groups);
+/// name are joined; the first is the source. Throws FormatError for a name that is no parameter of the tree.
+TiedGroups order_ties(const ModuleTemplate& root, const std::vector<std::vector<std::string>>& groups);
 
 }  // namespace bigmodel
