@@ -169,7 +169,8 @@ void GraphBuilder::fill(Pending& node, const spec::Body& body, const Frame& fram
       }
       case StmtKind::tie:
         if (stmt->condition == nullptr || evaluator_.truth(*stmt->condition, frame)) {
-          node.built.ties.push_back({stmt->path, stmt->other, stmt->place});
+          node.built.ties.push_back({spelled(stmt->path, stmt->path_embedded, frame), spelled(stmt->other, stmt->other_embedded, frame),
+                                     stmt->place});
         }
         break;
       case StmtKind::disk:
@@ -399,6 +400,19 @@ BuiltModule GraphBuilder::finish(Pending& node) {
   node.module.module_count = modules;
   node.built.module = pool_.intern(std::move(node.module));
   return std::move(node.built);
+}
+
+/// A path with every {expr} replaced by its value.
+std::string GraphBuilder::spelled(const std::string& path, const std::vector<const spec::Expr*>& embedded, const Frame& frame) {
+  std::string out;
+  std::size_t from = 0;
+  for (const spec::Expr* piece : embedded) {
+    const std::size_t open = path.find('{', from);
+    const std::size_t close = path.find('}', open);
+    out.append(path, from, open - from).append(evaluator_.text(*piece, frame));
+    from = close + 1;
+  }
+  return out.append(path, from);
 }
 
 DiskForm GraphBuilder::disk_form(const spec::FormExpr& form, const Frame& frame) {

@@ -64,6 +64,7 @@ class GraphBuilder {
   void elements(Pending& node, const spec::ModuleExpr::Element& element, std::int64_t& number, const spec::Frame& frame,
                 const spec::Model& model, int depth);
   BuiltModule finish(Pending& node);
+  std::string spelled(const std::string& path, const std::vector<const spec::Expr*>& embedded, const spec::Frame& frame);
   DiskForm disk_form(const spec::FormExpr& form, const spec::Frame& frame);
   std::optional<DType> stored_dtype(spec::ConfigView& config);
   bool stays_float32(const spec::Model& model, std::string_view name);

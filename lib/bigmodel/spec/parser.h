@@ -54,7 +54,7 @@ class Parser {
   const Stmt* branch_stmt(const Place& place);
   const Stmt* child();
   const Expr* member_name();
-  std::string path();
+  std::string path(std::vector<const Expr*>* embedded = nullptr);
   Placement placement();
   Loop loop();
   const FormExpr* form();
@@ -74,6 +74,8 @@ class Parser {
   const Expr* atom();
   const Expr* list_or_comprehension(const Place& place);
   const Expr* map_expr(const Place& place);
+  struct Embedded;
+  std::vector<Embedded> embedded_expressions(const Token& token);
   const Expr* text_expr(const Token& token);
   const Expr* binary(BinaryOp op, const Expr* a, const Expr* b, const Place& place);
   Expr& make(ExprKind kind, const Place& place);

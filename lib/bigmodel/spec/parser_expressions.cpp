@@ -243,10 +243,9 @@ const Expr* Parser::map_expr(const Place& place) {
   return &node;
 }
 
-const Expr* Parser::text_expr(const Token& token) {
+std::vector<Parser::Embedded> Parser::embedded_expressions(const Token& token) {
+  std::vector<Embedded> out;
   const std::string_view text = token.text;
-  std::vector<const Expr*> pieces;
-  std::size_t from = 0;
   std::size_t at = 0;
   while ((at = text.find('{', at)) != std::string_view::npos) {
     const std::size_t end = text.find_first_of("{}", at + 1);
@@ -254,17 +253,29 @@ const Expr* Parser::text_expr(const Token& token) {
       ++at;
       continue;
     }
-    if (at > from) pieces.push_back(literal(std::string(text.substr(from, at - from)), token.place));
     const Source& source = *token.place.source;
     const auto begin = static_cast<std::size_t>(text.data() - source.text.data()) + at + 1;
     const auto column = static_cast<std::uint32_t>(token.place.column + at + 2);
     const Nesting nesting(*this);
     Parser inner(arena_, lex(source, begin, begin + (end - at - 1), token.place.line, column, true));
     inner.nesting_ = nesting_;
-    pieces.push_back(inner.lone_expression());
-    from = at = end + 1;
+    out.push_back({at, end + 1, inner.lone_expression()});
+    at = end + 1;
   }
-  if (pieces.empty()) return literal(std::string(text), token.place);
+  return out;
+}
+
+const Expr* Parser::text_expr(const Token& token) {
+  const std::string_view text = token.text;
+  const std::vector<Embedded> embedded = embedded_expressions(token);
+  if (embedded.empty()) return literal(std::string(text), token.place);
+  std::vector<const Expr*> pieces;
+  std::size_t from = 0;
+  for (const Embedded& piece : embedded) {
+    if (piece.begin > from) pieces.push_back(literal(std::string(text.substr(from, piece.begin - from)), token.place));
+    pieces.push_back(piece.expr);
+    from = piece.end;
+  }
   if (from < text.size()) pieces.push_back(literal(std::string(text.substr(from)), token.place));
   Expr& node = make(ExprKind::text, token.place);
   node.kids = std::move(pieces);

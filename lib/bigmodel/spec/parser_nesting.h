@@ -6,6 +6,12 @@
 
 namespace bigmodel::spec {
 
+/// "{expr}" inside a string: offsets of the braces and what stands between them.
+struct Parser::Embedded {
+  std::size_t begin, end;
+  const Expr* expr;
+};
+
 class Parser::Nesting {
  public:
   explicit Nesting(Parser& parser) : parser_(parser) {

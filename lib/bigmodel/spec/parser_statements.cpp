@@ -79,9 +79,9 @@ const Stmt* Parser::stmt() {
     out.word = name();
   } else if (keyword == "tie") {
     out.kind = StmtKind::tie;
-    out.path = path();
+    out.path = path(&out.path_embedded);
     need("->");
-    out.other = path();
+    out.other = path(&out.other_embedded);
     if (accept("if")) out.condition = expr();
   } else if (keyword == "nosplit") {
     out.kind = StmtKind::nosplit;
@@ -173,13 +173,16 @@ const Stmt* Parser::child() {
   return &out;
 }
 
-std::string Parser::path() {
+std::string Parser::path(std::vector<const Expr*>* embedded) {
   std::string out;
   while (true) {
     const Token& token = take();
     const bool part = token.kind == TokenKind::name || token.kind == TokenKind::integer || token.kind == TokenKind::floating ||
                       token.kind == TokenKind::string || (token.kind == TokenKind::op && token.text == "*");
     if (!part) throw SpecError("expected a path of members", token.place);
+    if (embedded != nullptr && token.kind == TokenKind::string) {
+      for (const Embedded& piece : embedded_expressions(token)) embedded->push_back(piece.expr);
+    }
     out += token.text;
     if (!accept(".")) return out;
     out += '.';
