@@ -17,6 +17,13 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
+/// Under a sanitizer a tenth of the records is enough to look for undefined behaviour; the plain build compares them all.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kStride = 10;
+#else
+constexpr int kStride = 1;
+#endif
+
 struct Tally {
   int equal = 0, total = 0;
   std::map<std::string, int> shown;
@@ -65,6 +72,7 @@ TEST_SUITE("model/arch_records") {
     if (!folder) return;
     spec::SpecLibrary library(embedded::architectures_files());
     Tally tally;
+    int seen = 0;
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::directory_iterator(*folder)) {
       if (entry.path().extension() == ".xz") files.push_back(entry.path());
@@ -72,7 +80,7 @@ TEST_SUITE("model/arch_records") {
     std::ranges::sort(files);
     for (const auto& path : files) {
       test::for_each_record(path, [&](const Json& record) {
-        if (names_a_tie_by_its_copy(record)) return;
+        if (names_a_tie_by_its_copy(record) || ++seen % kStride != 0) return;
         Json r = record;
         r["each_tensor_once"] = true;
         tally.add(path.filename().string(), r, test::graph_difference(library, r));
@@ -80,7 +88,7 @@ TEST_SUITE("model/arch_records") {
     }
     std::fprintf(stderr, "arch_mutations: %d of %d equal\n", tally.equal, tally.total);
     CHECK(tally.equal == tally.total);
-    CHECK(tally.total >= 1806);
+    CHECK(tally.total >= 1806 / kStride);
   }
 
   TEST_CASE("every record of the reference's types that are described is equal") {
@@ -88,6 +96,7 @@ TEST_SUITE("model/arch_records") {
     if (!folder) return;
     spec::SpecLibrary library(embedded::architectures_files());
     Tally tally;
+    int seen = 0;
     std::map<std::string, Json> bases;
     for (const char* file : {"base_default.jsonl.xz", "heads_default.jsonl.xz", "mutated_dev.jsonl.xz"}) {
       test::for_each_record(*folder / file, [&](const Json& record) {
@@ -101,7 +110,7 @@ TEST_SUITE("model/arch_records") {
           r["params"] = rebuilt(record, base->second, "params");
           r["buffers"] = rebuilt(record, base->second, "buffers");
         }
-        if (!r.contains("params")) return;
+        if (!r.contains("params") || ++seen % kStride != 0) return;
         tally.add(file, r, test::graph_difference(library, r));
       });
     }
