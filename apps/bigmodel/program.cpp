@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 
+#include "bigmodel/spec/source.h"
 #include "cli/help.h"
 #include "cli/parse.h"
 #include "exit_status.h"
@@ -90,6 +91,11 @@ int run_program(std::span<const std::string> args, std::span<const Command> comm
   } catch (const CancelledError& e) {
     if (signals && signals->received() != 0) die_by_signal(signals->received());
     return failed(ExitStatus::interrupted, to_string(e.kind()), e.message(), e.hint());
+  } catch (const spec::SpecError& e) {
+    const int code = failed(exit_status(e.kind()), to_string(e.kind()), e.message(), e.hint());
+    // The line and a caret below it, for people who write descriptions.
+    if (!json && !e.excerpt().empty()) Notes(STDERR_FILENO, inspect_terminal(STDERR_FILENO, color, environment), false, false).raw(e.excerpt() + "\n");
+    return code;
   } catch (const Error& e) {
     return failed(exit_status(e.kind()), to_string(e.kind()), e.message(), e.hint());
   } catch (const std::bad_alloc&) {

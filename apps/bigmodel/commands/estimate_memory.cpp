@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/compare_tensors.h"
 #include "commands/estimate_text.h"
 #include "commands/model_argument.h"
 #include "render/format.h"
@@ -63,6 +65,43 @@ std::optional<CheckpointClass> checkpoint_class(spec::SpecLibrary& library, cons
   }
 }
 
+std::string first_names(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min<std::size_t>(names.size(), 3);
+  return fmt::format("{} ({}{})", names.size(), fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+                     names.size() > shown ? ", ..." : "");
+}
+
+/// Where weights lie beside the config: whether their headers agree with the graph. Packed weights of a quantised checkpoint never
+/// do, so those are left alone. A broken checkpoint does not stop an estimate that needs none.
+void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library) {
+  const FoundModel& model = result.model;
+  if (!model.folder || !model.config.quantization_method.empty()) return;
+  try {
+    const Checkpoint checkpoint = open_checkpoint(model.folder->empty() ? std::filesystem::path(".") : *model.folder);
+    MetaGraph graph;
+    try {
+      graph = build_meta_graph(library, model.config, {.class_name = "auto"});
+    } catch (const NotFoundError&) {
+      graph = build_meta_graph(library, model.config);
+    }
+    const std::vector<TensorInfo> tensors(checkpoint.tensors.begin(), checkpoint.tensors.end());
+    const TensorComparison comparison = compare_tensors(graph, tensors);
+    if (comparison.agrees()) {
+      result.assumptions.push_back(fmt::format("the checkpoint's headers agree: {} tensors of {}", comparison.equal, graph.class_name));
+      return;
+    }
+    std::vector<std::string> parts;
+    if (!comparison.missing.empty()) parts.push_back("missing " + first_names(comparison.missing));
+    if (!comparison.unexpected.empty()) parts.push_back("unexpected " + first_names(comparison.unexpected));
+    if (!comparison.reshaped.empty()) parts.push_back("of another shape " + first_names(comparison.reshaped));
+    result.warnings.push_back(fmt::format("the checkpoint disagrees with {}: {}", graph.class_name, fmt::join(parts, "; ")));
+  } catch (const NotFoundError&) {
+    return;  // no weights here
+  } catch (const Error& e) {
+    result.warnings.push_back(fmt::format("the checkpoint beside the config cannot be compared: {}", e.what()));
+  }
+}
+
 EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library, const Options& options,
                         Session& session) {
   const std::vector<DType> dtypes = options.dtypes("dtypes");
@@ -84,6 +123,7 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
   result.warnings = model_warnings(result.model, graph);
+  compare_with_checkpoint(result, library);
   for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
   return result;
 }

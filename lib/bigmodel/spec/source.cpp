@@ -14,7 +14,7 @@ std::string with_place(const std::string& what, const Place& place) {
 }
 
 std::string excerpt_of(const Place& place) {
-  if (place.source == nullptr || place.line == 0) return {};
+  if (place.source == nullptr || place.line == 0 || place.source->owned == nullptr) return {};
   std::string_view text = place.source->text;
   for (std::uint32_t line = 1; line < place.line; ++line) {
     const std::size_t end = text.find('\n');

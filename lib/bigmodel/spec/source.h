@@ -27,7 +27,8 @@ struct Place {
 };
 
 /// An error in a description, or one found while evaluating it. The message is one line
-/// (`llama.arch:12:22: unknown name ...`); `excerpt` is the line and a caret below it, for people.
+/// (`llama.arch:12:22: unknown name ...`); `excerpt` is the line and a caret below it, for people
+/// who write descriptions: it is empty where the mistake is in a config and the description one of the program's own.
 class SpecError : public FormatError {
  public:
   SpecError(std::string what, const Place& place, std::string hint = {});
