@@ -10,7 +10,8 @@ constexpr std::uint64_t kPayloadAlignment = 64;
 constexpr unsigned kUtf8 = 0x800, kDescriptorFollows = 0x8;
 
 void put(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
+  // A field may be wider than the value (the checksum's padding): what is above 64 bits is zero.
+  for (int i = 0; i < bytes; ++i) out += static_cast<char>(i < 8 ? value >> (8 * i) & 0xff : 0);
 }
 
 bool wide_size(const ZipRecord& record) { return record.size_bytes >= kAll32; }
