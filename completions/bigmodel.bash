@@ -32,11 +32,14 @@ _bigmodel() {
         --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --format --class --library-name --arch-dir --trust-remote-code --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
@@ -50,11 +53,14 @@ _bigmodel() {
         --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--tensors --tree --why --summary --depth --dtype --format --class --library-name --arch-dir --trust-remote-code --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--tensors --tree --why --summary --depth --dtype --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

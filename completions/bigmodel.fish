@@ -17,7 +17,11 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l fo
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l subfolder -d 'where in the repository or folder the model\'s config.json is' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every parameter and buffer with dtype and shape'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tree -d 'print the module tree with sizes, repeated layers folded'
@@ -29,7 +33,11 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s f -l format -d 
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l subfolder -d 'where in the repository or folder the model\'s config.json is' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
 complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect doctor help exit-codes environment config sizes'

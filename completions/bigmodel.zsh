@@ -46,7 +46,11 @@ _bigmodel() {
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--subfolder[where in the repository or folder the model'\''s config.json is]:FOLDER: ' \
             '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \
             {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
@@ -69,7 +73,11 @@ _bigmodel() {
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--subfolder[where in the repository or folder the model'\''s config.json is]:FOLDER: ' \
             '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \
             {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \

@@ -142,8 +142,10 @@ TEST_SUITE("cli/estimate_memory") {
     CHECK(Json::parse(r.out).at("source") == "catalog");
     CHECK(Json::parse(r.out).at("dtypes").at(0).at("total_bytes") == 433249280);
     const RunResult typo = run_binary({"estimate-memory", "bert-base-casd"});
-    CHECK(typo.exit_code == 3);
-    CHECK(typo.err == "error: bert-base-casd: no such model; did you mean 'bert-base-cased'?\n");
+    CHECK(typo.exit_code == 5);
+    CHECK(typo.err ==
+          "error: bert-base-casd: not in the cache nor the catalog, and the network is off (HF_HUB_OFFLINE); did you mean "
+          "'bert-base-cased'?\n");
   }
 
   TEST_CASE("counts the documentation's rows") {

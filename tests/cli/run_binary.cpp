@@ -43,7 +43,7 @@ struct Pipe {
 };
 
 std::vector<std::string> environment_of(const RunOptions& options) {
-  std::map<std::string, std::string> variables{{"HOME", "/nonexistent"}, {"LC_ALL", "C.UTF-8"}, {"TERM", "xterm"}};
+  std::map<std::string, std::string> variables{{"HOME", "/nonexistent"}, {"LC_ALL", "C.UTF-8"}, {"TERM", "xterm"}, {"HF_HUB_OFFLINE", "1"}};
   const char* path = std::getenv("PATH");
   variables["PATH"] = path == nullptr ? "/usr/bin:/bin" : path;
   for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {

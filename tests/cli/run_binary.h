@@ -17,7 +17,7 @@ struct RunResult {
 struct RunOptions {
   std::string binary;  ///< empty: the built bigmodel
   std::string input;   ///< standard input
-  /// The whole environment but for PATH; HOME is a folder that does not exist unless given here.
+  /// The whole environment but for PATH; HOME is a folder that does not exist and HF_HUB_OFFLINE is 1 unless given here.
   std::map<std::string, std::string> environment = {};
   std::string stdout_path;  ///< instead of a pipe: a file such as /dev/full; `out` is then empty
   bool close_stdout = false;  ///< the reader of the pipe is gone before the program starts

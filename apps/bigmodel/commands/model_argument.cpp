@@ -4,14 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/hub/cache.h"
+#include "bigmodel/hub/repo_id.h"
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/model/catalog.h"
+#include "commands/hub_access.h"
 
 namespace bigmodel::app {
 namespace {
@@ -27,57 +30,158 @@ ConfigLibrary config_library(const Options& options) {
 }
 
 bool looks_like_path(std::string_view argument) {
+  if (argument.find("://") != std::string_view::npos) return false;
   return argument.starts_with('/') || argument.starts_with("./") || argument.starts_with("../") || argument == "." ||
          argument == ".." || argument.ends_with(".json") || argument.ends_with('/');
 }
 
-FoundModel from_path(const std::string& argument, const Options& options) {
-  const fs::path path = argument;
-  std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    return {argument, "file", path.string(), read_config(path, config_library(options)), path.parent_path()};
+/// A config.json's text as a Config; what people take for one is called by its name.
+Config config_of(const fs::path& path, const Options& options) {
+  const std::string text = read_file(path, kConfigLimitBytes);
+  if (text.starts_with("PK\x03\x04") || text.starts_with("\x80")) {
+    throw FormatError(fmt::format("{}: a PyTorch checkpoint (pickle), expected a config.json", path.string()),
+                      "name the config.json beside it, or its folder");
   }
-  const fs::path config = path / "config.json";
-  if (!fs::exists(config, error)) {
-    throw NotFoundError(fmt::format("{}: the folder has no config.json", argument),
-                        "name a folder with one, or the file itself");
+  if (text.starts_with("version https://git-lfs")) {
+    throw FormatError(fmt::format("{}: a Git LFS pointer, not the file itself", path.string()), "run `git lfs pull` in its folder");
   }
-  return {argument, "folder", path.string(), read_config(config, config_library(options)), path};
+  return parse_config(text, path.string(), config_library(options));
 }
 
-/// The repository as typed, else under a name that the catalog knows for the same model.
-std::optional<FoundModel> from_cache(const std::string& argument, const Options& options, Session& session) {
-  const fs::path cache = hub_cache_folder(session.environment);
-  std::vector<std::string> ids{argument};
-  if (const std::optional<CatalogEntry> entry = find_catalog_entry(argument)) {
+bool is_checkpoint_name(const fs::path& path) {
+  constexpr std::array<std::string_view, 5> kEndings = {".safetensors", ".bin", ".pt", ".pth", ".gguf"};
+  return std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
+}
+
+FoundModel from_path(const std::string& argument, const Options& options) {
+  fs::path path = argument;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    if (fs::exists(path, error) && is_checkpoint_name(path)) {
+      throw FormatError(fmt::format("{}: a checkpoint file, expected a config.json or a folder", argument),
+                        "name the folder with its config.json");
+    }
+    if (fs::exists(path, error) && options.given("subfolder")) {
+      throw UsageError(fmt::format("--subfolder: {} is a file", argument), "name the folder above, or leave --subfolder out");
+    }
+    return {argument, "file", path.string(), config_of(path, options), path.parent_path()};
+  }
+  if (options.given("subfolder")) path /= options.text("subfolder");
+  const fs::path config = path / "config.json";
+  if (!fs::exists(config, error)) {
+    const char* hint = fs::exists(path / "model_index.json", error) ? "a diffusers pipeline: name a part with --subfolder, such as unet"
+                       : fs::exists(path / "adapter_config.json", error) ? "an adapter: name the model that it belongs to"
+                                                                         : "name a folder with one, or the file itself";
+    throw NotFoundError(fmt::format("{}: the folder has no config.json", path.string()), hint);
+  }
+  return {argument, "folder", path.string(), config_of(config, options), path};
+}
+
+/// A MODEL that is a name of the Hub.
+struct HubName {
+  RepoReference repo;
+  std::string file;     ///< config.json, or below a subfolder
+  bool asks_revision = false;
+};
+
+HubName hub_name(const std::string& argument, const Options& options, const HubSettings& settings) {
+  HubName out;
+  const bool written_as_address = argument.find("://") != std::string::npos;
+  try {
+    out.repo = parse_repo_reference(argument, settings.endpoint);
+  } catch (const UsageError& e) {
+    if (written_as_address) throw;
+    throw NotFoundError(fmt::format("{}: no such file or folder; {}", argument, e.message().substr(e.message().find(": ") + 2)), e.hint());
+  }
+  if (options.given("revision")) {
+    const std::string revision = options.text("revision");
+    if (!out.repo.revision.empty() && out.repo.revision != revision) {
+      throw UsageError(fmt::format("{}: names the revision '{}', but --revision says '{}'", argument, out.repo.revision, revision), "give one");
+    }
+    if (const auto fault = revision_fault(revision)) throw UsageError(fmt::format("--revision: '{}' {}", revision, *fault));
+    out.repo.revision = revision;
+  }
+  out.asks_revision = !out.repo.revision.empty() && out.repo.revision != "main";
+  std::string folder = out.repo.path;
+  if (options.given("subfolder")) {
+    if (const auto fault = repo_path_fault(options.text("subfolder"))) throw UsageError(fmt::format("--subfolder: '{}' {}", options.text("subfolder"), *fault));
+    if (!folder.empty() && folder != options.text("subfolder")) {
+      throw UsageError(fmt::format("{}: names a place in the repository, and --subfolder another", argument), "give one");
+    }
+    folder = options.text("subfolder");
+  }
+  out.file = folder.empty() ? "config.json" : folder.ends_with(".json") ? folder : folder + "/config.json";
+  return out;
+}
+
+/// Up from the config's own folder in the snapshot: where checkpoint files would be.
+FoundModel found_on_hub(const std::string& argument, std::string source, const std::string& repo_id, const FetchedFile& file,
+                        const Options& options, Session& session) {
+  session.notes.note(fmt::format("using {} {}@{}", source, repo_id, file.commit.substr(0, 7)));
+  return {argument, std::move(source), file.path.parent_path().string(), config_of(file.path, options),
+          file.path.parent_path(), repo_id, file.commit};
+}
+
+/// The repository as typed, else under a name that is known for the same one.
+std::optional<FoundModel> from_cache(const std::string& argument, const HubName& name, const HubSettings& settings,
+                                     const Options& options, Session& session) {
+  std::vector<std::string> ids{name.repo.id};
+  for (std::string& id : other_repo_ids(name.repo.id)) ids.push_back(std::move(id));
+  if (const std::optional<CatalogEntry> entry = find_catalog_entry(name.repo.id)) {
     // "bert-base-cased" and "google-bert/bert-base-cased" are one repository; other aliases only have the same structure.
     const auto last = [](std::string_view id) { return id.substr(id.rfind('/') + 1); };
     std::vector<std::string> others = entry->aliases;
     others.push_back(entry->name);
-    std::erase_if(others, [&](const std::string& id) { return id == argument || last(id) != last(argument); });
-    ids.insert(ids.end(), others.begin(), others.end());
+    for (const std::string& id : others) {
+      if (last(id) == last(name.repo.id) && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+    }
   }
-  std::error_code error;
   for (const std::string& id : ids) {
-    const std::optional<CachedSnapshot> snapshot = find_cached_snapshot(cache, id);
-    if (!snapshot || !fs::exists(snapshot->folder / "config.json", error)) continue;
-    session.notes.note(fmt::format("using cache {}@{}", id, snapshot->commit.substr(0, 7)));
-    return FoundModel{argument, "cache", snapshot->folder.string(),
-                      read_config(snapshot->folder / "config.json", config_library(options)), snapshot->folder};
+    const CachedFile file = find_cached_file(settings.cache, id, name.file, name.repo.revision_or_main());
+    if (file.state != CachedFile::State::found) continue;
+    return found_on_hub(argument, "cache", id, {file.path, file.commit}, options, session);
   }
   return std::nullopt;
 }
 
+/// Fetches the config alone.
+FoundModel from_hub(const std::string& argument, const HubName& name, const HubSettings& settings, const Options& options,
+                    Session& session) {
+  const std::string near = did_you_mean(name.repo.id, known_model_names(session.environment));
+  const auto hint = [&near](const Error& e) { return near.empty() ? e.hint() : near; };
+  if (settings.offline) {
+    throw NetworkError(fmt::format("{}: {} in the cache{}, and the network is off ({})", argument,
+                                   name.file == "config.json" ? "not" : fmt::format("{} is not", name.file),
+                                   name.asks_revision ? fmt::format(" at revision {}", name.repo.revision) : " nor the catalog",
+                                   settings.offline_source),
+                       near.empty() ? "allow the network once, or name a folder or a config.json" : near);
+  }
+  try {
+    HubAccess hub(settings, session);
+    const FetchedFile file = fetch_file(hub.client(), name.repo.id, name.repo.revision_or_main(), name.file, hub.notes());
+    return found_on_hub(argument, "hub", name.repo.id, file, options, session);
+  } catch (const EntryNotFoundError& e) {
+    throw NotFoundError(fmt::format("{}: the repository has no {}", argument, name.file),
+                        "bigmodel reads models with a config.json; name its folder with --subfolder if it has one");
+  } catch (const RepoNotFoundError& e) {
+    throw NotFoundError(e.message(), hint(e));
+  } catch (const NetworkError& e) {
+    throw NetworkError(fmt::format("{}: not in the cache{}, and the Hub cannot be asked: {}", argument,
+                                   name.asks_revision ? "" : " nor the catalog", e.message()),
+                       hint(e));
+  }
+}
+
 /// An entry of the catalog, or an architecture of timm: timm/resnet50.a1_in1k, or resnet50 under --library-name timm.
-std::optional<FoundModel> from_catalog(const std::string& argument, const spec::SpecLibrary& library,
+std::optional<FoundModel> from_catalog(const std::string& argument, const std::string& id, const spec::SpecLibrary& library,
                                        const Options& options, Session& session) {
   const bool timm = options.text("library-name") == "timm";
-  if (const std::optional<CatalogEntry> entry = timm ? std::nullopt : find_catalog_entry(argument)) {
+  if (const std::optional<CatalogEntry> entry = timm ? std::nullopt : find_catalog_entry(id)) {
     session.notes.note(fmt::format("using catalog entry {}", entry->name));
     return FoundModel{argument, "catalog", entry->name,
                       parse_config(entry->config, fmt::format("catalog entry {}", entry->name), config_library(options)), {}};
   }
-  std::string_view name = argument;
+  std::string_view name = id;
   if (name.starts_with("timm/")) {
     name.remove_prefix(5);
   } else if (!timm) {
@@ -125,7 +229,7 @@ void add_descriptions(spec::SpecLibrary& library, const fs::path& folder) {
 }  // namespace
 
 std::vector<OptionSpec> model_option_rows() {
-  return {
+  std::vector<OptionSpec> rows = {
       {.name = "class",
        .letter = 'c',
        .kind = ValueKind::choice,
@@ -148,17 +252,24 @@ std::vector<OptionSpec> model_option_rows() {
        .help = "read architecture descriptions (*.arch) of FOLDER too",
        .list = ListStyle::commas,
        .more = "They add model types or replace built-in ones, after those in ~/.config/bigmodel/arch."},
+      {.name = "subfolder",
+       .kind = ValueKind::text,
+       .value_name = "FOLDER",
+       .help = "where in the repository or folder the model's config.json is",
+       .settable = false},
       {.name = "trust-remote-code",
        .help = "accepted for accelerate's sake: bigmodel never runs a model's code",
        .settable = false},
   };
+  for (OptionSpec& row : hub_option_rows()) rows.push_back(std::move(row));
+  return rows;
 }
 
 OptionSpec model_positional(bool repeated) {
   return {.name = "MODEL",
           .kind = ValueKind::model,
           .value_name = "MODEL",
-          .help = "a folder, a config.json (- reads one from standard input), or a name of the Hub cache or the catalog",
+          .help = "a folder, a config.json (- reads one from standard input), or a name of the Hub: NAME, NAME@REVISION, an address",
           .required = true,
           .repeated = repeated};
 }
@@ -174,15 +285,17 @@ FoundModel find_model(const std::string& argument, const spec::SpecLibrary& libr
   }
   std::error_code error;
   if (looks_like_path(argument) || fs::exists(argument, error)) return from_path(argument, options);
-  if (std::optional<FoundModel> cached = from_cache(argument, options, session)) return *std::move(cached);
-  if (std::optional<FoundModel> known = from_catalog(argument, library, options, session)) return *std::move(known);
-  if (library.has(fmt::format("timm/{}", argument))) {
+  const HubSettings settings = hub_settings_of(options, session.environment);
+  const HubName name = hub_name(argument, options, settings);
+  if (auto cached = from_cache(argument, name, settings, options, session)) return *std::move(cached);
+  if (!name.asks_revision && name.file == "config.json") {  // the catalog knows the main branch's config
+    if (auto known = from_catalog(argument, name.repo.id, library, options, session)) return *std::move(known);
+  }
+  if (library.has(fmt::format("timm/{}", name.repo.id))) {
     throw NotFoundError(fmt::format("{}: no transformers model of that name, but timm has one", argument),
                         "pass --library_name timm");
   }
-  std::string hint = did_you_mean(argument, known_model_names(session.environment));
-  if (hint.empty()) hint = "MODEL is a folder, a config.json, or a name of the Hub cache or the catalog";
-  throw NotFoundError(fmt::format("{}: no such model", argument), std::move(hint));
+  return from_hub(argument, name, settings, options, session);
 }
 
 std::vector<std::string> known_model_names(const EnvironmentLookup& environment) {
@@ -191,20 +304,7 @@ std::vector<std::string> known_model_names(const EnvironmentLookup& environment)
   return out;
 }
 
-fs::path hub_cache_folder(const EnvironmentLookup& environment) {
-  const auto variable = [&](const char* name) -> std::optional<fs::path> {
-    std::optional<std::string> value = environment(name);
-    if (!value || value->empty()) return std::nullopt;
-    if (value->starts_with("~/")) value = environment("HOME").value_or("") + value->substr(1);
-    return fs::path(*value);
-  };
-  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-    if (const auto path = variable(name)) return *path;
-  }
-  if (const auto home = variable("HF_HOME")) return *home / "hub";
-  if (const auto cache = variable("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
-  return variable("HOME").value_or("/") / ".cache" / "huggingface" / "hub";
-}
+fs::path hub_cache_folder(const EnvironmentLookup& environment) { return hub_settings(environment).cache; }
 
 std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Session& session) {
   auto library = std::make_unique<spec::SpecLibrary>(embedded::architectures_files());

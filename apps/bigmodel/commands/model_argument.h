@@ -21,23 +21,26 @@ struct FoundModel {
   std::string place;     ///< what was used, for people: a path, a catalog entry
   Config config;
   std::optional<std::filesystem::path> folder;  ///< where its checkpoint files would be
+  std::string repo_id = {};   ///< of "cache" and "hub": under which id it was found
+  std::string commit = {};    ///< of "cache" and "hub": 40 hex digits
 };
 
-/// Rows of the option table that every command with a MODEL takes: --class, --library-name, --arch-dir, --trust-remote-code.
+/// Rows of the option table that every command with a MODEL takes: --class, --library-name, --arch-dir, --subfolder, those of
+/// hub_access.h, --trust-remote-code.
 std::vector<OptionSpec> model_option_rows();
 /// The positional itself.
 OptionSpec model_positional(bool repeated);
 
-/// A path (`-` is a config.json on standard input) > the Hub cache > the catalog and timm's own names. Says on stderr which
-/// was used. Throws NotFoundError with near names, FormatError, UnsupportedError.
+/// A path (`-` is a config.json on standard input) > the Hub cache > the catalog and timm's own names > the Hub, of which only
+/// config.json is fetched. Names are written as repo_id.h reads them; a revision leaves the catalog out. Says on stderr which
+/// was used. Throws NotFoundError with near names, FormatError, UnsupportedError, NetworkError, AuthorisationError.
 FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
                       Session& session);
 
 /// Names that MODEL can have besides paths: those of the Hub cache and the catalog.
 std::vector<std::string> known_model_names(const EnvironmentLookup& environment);
 
-/// HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
-/// ~/.cache/huggingface/hub; empty variables count as unset.
+/// Where the Hub cache is (hub/settings.h).
 std::filesystem::path hub_cache_folder(const EnvironmentLookup& environment);
 
 /// The built-in descriptions, then ~/.config/bigmodel/arch, then --arch-dir.
