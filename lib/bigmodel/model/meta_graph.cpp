@@ -105,15 +105,17 @@ DType resolved_dtype(const TensorTemplate& tensor, DType model_dtype) {
   return model_dtype;
 }
 
-const ModuleTemplate* find_module(const MetaGraph& graph, std::string_view name) {
-  const ModuleTemplate* module = graph.root.get();
-  while (!name.empty() && module != nullptr) {
-    const std::size_t dot = name.find('.');
-    module = child_named(*module, name.substr(0, dot));
-    name = dot == std::string_view::npos ? std::string_view{} : name.substr(dot + 1);
+const ModuleTemplate* find_below(const ModuleTemplate& module, std::string_view path) {
+  const ModuleTemplate* at = &module;
+  while (!path.empty() && at != nullptr) {
+    const std::size_t dot = path.find('.');
+    at = child_named(*at, path.substr(0, dot));
+    path = dot == std::string_view::npos ? std::string_view{} : path.substr(dot + 1);
   }
-  return module;
+  return at;
 }
+
+const ModuleTemplate* find_module(const MetaGraph& graph, std::string_view name) { return find_below(*graph.root, name); }
 
 GraphTotals graph_totals(const MetaGraph& graph) {
   std::unordered_map<const ModuleTemplate*, RawTotals> memo;

@@ -125,6 +125,8 @@ DType resolved_dtype(const TensorTemplate& tensor, DType model_dtype);
 
 /// The module under a dotted name, or null. "" is the root.
 const ModuleTemplate* find_module(const MetaGraph& graph, std::string_view name);
+/// The module at a dotted path below a module ("" is itself), or null.
+const ModuleTemplate* find_below(const ModuleTemplate& module, std::string_view path);
 
 struct GraphTotals {
   std::int64_t parameters = 0;       ///< elements, tied tensors once

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/planning/kv_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "bigmodel/core/checked_math.h"
+#include "bigmodel/core/error.h"
+#include "bigmodel/model/block_facts.h"
+
+namespace bigmodel {
+namespace {
+
+constexpr std::string_view kObject = "KV cache";
+
+std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
+std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
+
+std::int64_t wanted(const Block& block, std::string_view name) {
+  const std::optional<std::int64_t> value = integer_property(block, name);
+  if (!value) throw FormatError(fmt::format("block '{}' states no '{}'", block.kind, name));
+  if (*value < 0 || *value > std::int64_t{1} << 31) throw FormatError(fmt::format("block '{}': '{}' is {}", block.kind, name, *value));
+  return *value;
+}
+
+/// Rows of a projection's result, from its weight; 0 where it has none.
+std::int64_t output_width(const ModuleTemplate* projection) {
+  if (projection == nullptr) return 0;
+  const TensorTemplate* weight = find_parameter(*projection, "weight");
+  if (weight == nullptr || weight->shape.size() != 2) return 0;
+  return weight->shape[projection->layer_kind == "Conv1D" ? 1 : 0];
+}
+
+std::int64_t dimension(const ModuleTemplate& module, std::string_view property, std::size_t axis) {
+  const TensorTemplate* tensor = member_tensor(module, property);
+  if (tensor == nullptr) {
+    const ModuleTemplate* below = member_module(module, property);
+    tensor = below == nullptr ? nullptr : find_parameter(*below, "weight");
+  }
+  if (tensor == nullptr || axis >= tensor->shape.size()) {
+    throw FormatError(fmt::format("block '{}' names no tensor as '{}'", module.block->kind, property));
+  }
+  return tensor->shape[axis];
+}
+
+CacheState convolution(std::int64_t channels, std::int64_t kernel) {
+  return {.kind = CacheState::Kind::convolution, .rows = channels, .columns = kernel};
+}
+
+/// Sums over all tokens: float32 everywhere, whatever the model's dtype.
+CacheState recurrent(std::int64_t elements) { return {.rows = elements, .keeps_float32 = true}; }
+
+/// A copy of the last token's hidden state.
+CacheState stream(std::int64_t elements) { return {.rows = elements}; }
+
+void attention(const ModuleTemplate& module, CacheLayer& layer) {
+  const Block& block = *module.block;
+  const std::optional<std::int64_t> heads = integer_property(block, "heads");
+  layer.kv_heads = integer_property(block, "kv_heads").value_or(heads.value_or(0));
+  layer.key_width = output_width(member_module(module, "k"));
+  layer.value_width = output_width(member_module(module, "v"));
+  if (layer.key_width == 0 || layer.value_width == 0) {
+    layer.key_width = mul(layer.kv_heads, wanted(block, "head_dim"));
+    layer.value_width = layer.key_width;
+  }
+  if (layer.key_width <= 0) throw FormatError("the width of its keys is not told");
+  if (flag_property(block, "cross")) {
+    layer.kind = CacheKind::cross;
+    layer.encoder_tokens = integer_property(block, "encoder_tokens").value_or(0);
+  } else if (find_property(block, "shared_kv") != nullptr) {
+    layer.kind = CacheKind::shared;
+  } else if (find_property(block, "chunk") != nullptr) {
+    layer.kind = CacheKind::chunked;
+    layer.window = wanted(block, "chunk");
+  } else if (find_property(block, "window") != nullptr) {
+    layer.kind = CacheKind::sliding;
+    layer.window = wanted(block, "window");
+  }
+  layer.reference_window = flag_property(block, "cache_window", true);
+  if (find_property(block, "cache_repeat") != nullptr) layer.reference_repeat = wanted(block, "cache_repeat");
+}
+
+void latent_attention(const ModuleTemplate& module, CacheLayer& layer) {
+  const Block& block = *module.block;
+  const std::int64_t heads = wanted(block, "heads");
+  layer.kind = CacheKind::latent;
+  layer.kv_heads = heads;
+  layer.key_width = output_width(member_module(module, "kv_down"));
+  if (layer.key_width == 0) throw FormatError("block 'latent_attention' names no 'kv_down'");
+  layer.expanded_key_width = mul(heads, add(wanted(block, "head_dim"), wanted(block, "rope_dim")));
+  layer.expanded_value_width = mul(heads, wanted(block, "value_dim"));
+}
+
+/// The states of a recurrent mixer; false where the block is none.
+bool recurrent_states(const ModuleTemplate& module, CacheLayer& layer) {
+  const Block& block = *module.block;
+  auto& states = layer.states;
+  if (block.kind == "mamba") {
+    const std::int64_t inner = dimension(module, "A_log", 0);
+    states = {convolution(inner, wanted(block, "kernel")), recurrent(mul(inner, wanted(block, "state")))};
+  } else if (block.kind == "mamba2") {
+    states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel")),
+              recurrent(mul(mul(wanted(block, "heads"), wanted(block, "head_dim")), wanted(block, "state")))};
+  } else if (block.kind == "gated_delta_net") {
+    states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel")),
+              recurrent(mul(mul(wanted(block, "value_heads"), wanted(block, "key_dim")), wanted(block, "value_dim")))};
+  } else if (block.kind == "short_conv") {
+    states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel"))};
+  } else if (block.kind == "gated_linear_recurrence") {
+    states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel")), recurrent(dimension(module, "recurrent_param", 0))};
+  } else if (block.kind == "rwkv_time_mix") {
+    const std::int64_t width = dimension(module, "decay", 0);
+    states = {stream(dimension(module, "key", 1)), recurrent(mul(3, width))};
+  } else if (block.kind == "rwkv_channel_mix") {
+    states = {stream(dimension(module, "key", 1))};
+  } else {
+    return false;
+  }
+  layer.kind = CacheKind::state;
+  return true;
+}
+
+class Planner {
+ public:
+  explicit Planner(CachePlan& plan) : plan_(plan) {}
+
+  void walk(const ModuleTemplate& module, const std::string& path) {
+    if (!caches_below(module)) return;
+    if (module.block) add_layer(module, path);
+    for (const ModuleChild& child : module.children) {
+      for (std::int64_t k = 0; k < child.count; ++k) {
+        walk(*child.module, path.empty() ? child.name_at(k) : fmt::format("{}.{}", path, child.name_at(k)));
+      }
+    }
+  }
+
+ private:
+  static bool may_cache(const Block& block) {
+    if (block.kind == "attention" || block.kind == "latent_attention") {
+      // A block that could not be computed may well be one that caches.
+      return !block.error.empty() ||
+             (flag_property(block, "cache", true) && (flag_property(block, "causal") || flag_property(block, "cross")));
+    }
+    return block.kind == "mamba" || block.kind == "mamba2" || block.kind == "gated_delta_net" || block.kind == "short_conv" ||
+           block.kind == "gated_linear_recurrence" || block.kind == "rwkv_time_mix" || block.kind == "rwkv_channel_mix";
+  }
+
+  bool caches_below(const ModuleTemplate& module) {
+    if (const auto it = caches_.find(&module); it != caches_.end()) return it->second;
+    bool found = module.block && may_cache(*module.block);
+    for (const ModuleChild& child : module.children) found = caches_below(*child.module) || found;
+    caches_.emplace(&module, found);
+    return found;
+  }
+
+  void add_layer(const ModuleTemplate& module, const std::string& path) {
+    const Block& block = *module.block;
+    if (!may_cache(block)) return;
+    if (!block.error.empty()) {
+      plan_.unknown.push_back(fmt::format("{}: {}", path, block.error));
+      return;
+    }
+    CacheLayer layer;
+    layer.module = path;
+    try {
+      if (block.kind == "attention") {
+        attention(module, layer);
+      } else if (block.kind == "latent_attention") {
+        latent_attention(module, layer);
+      } else {
+        recurrent_states(module, layer);
+      }
+      plan_.layers.push_back(std::move(layer));
+    } catch (const Error& e) {
+      plan_.unknown.push_back(fmt::format("{}: {}", path, e.message()));
+    }
+  }
+
+  CachePlan& plan_;
+  std::unordered_map<const ModuleTemplate*, bool> caches_;
+};
+
+struct Widths {
+  std::int64_t key, value;
+};
+
+Widths widths(const CacheLayer& layer, const CacheRequest& request) {
+  const bool expanded = layer.kind == CacheKind::latent && request.expand_latent;
+  return expanded ? Widths{layer.expanded_key_width, layer.expanded_value_width} : Widths{layer.key_width, layer.value_width};
+}
+
+std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
+  if (layer.kind == CacheKind::shared || layer.kind == CacheKind::state) return 0;
+  const Widths w = widths(layer, request);
+  const std::int64_t once = add(kv_bytes(request.format, w.key), kv_bytes(request.format, w.value));
+  return request.engine == CacheEngine::exact ? once : mul(once, layer.reference_repeat);
+}
+
+bool has_window(const CacheLayer& layer, const CacheRequest& request) {
+  if (layer.kind != CacheKind::sliding && layer.kind != CacheKind::chunked) return false;
+  return request.engine == CacheEngine::exact || layer.reference_window;
+}
+
+/// The most tokens that a windowed layer keeps.
+std::int64_t window_tokens(const CacheLayer& layer, const CacheRequest& request) {
+  const bool spares_one = request.engine == CacheEngine::hf;
+  return spares_one ? std::max<std::int64_t>(layer.window - 1, 0) : layer.window;
+}
+
+std::int64_t state_bytes(const CacheLayer& layer, const CacheRequest& request) {
+  std::int64_t bytes = 0;
+  for (const CacheState& state : layer.states) {
+    const bool convolution = state.kind == CacheState::Kind::convolution;
+    // The oldest column falls out with the next token; only the reference keeps it.
+    const bool spares_one = convolution && request.engine == CacheEngine::exact;
+    const std::int64_t columns = spares_one ? std::max<std::int64_t>(state.columns - 1, 0) : state.columns;
+    const DType dtype = state.keeps_float32 ? DType::float32 : request.model_dtype;
+    bytes = add(bytes, byte_count(dtype, mul(state.rows, columns)));
+  }
+  return bytes;
+}
+
+std::int64_t cross_tokens(const CacheLayer& layer, const CacheRequest& request) {
+  if (layer.encoder_tokens > 0) return layer.encoder_tokens;
+  return request.encoder_tokens > 0 ? request.encoder_tokens : request.context;
+}
+
+}  // namespace
+
+std::string_view to_string(CacheKind kind) noexcept {
+  switch (kind) {
+    case CacheKind::full: return "full";
+    case CacheKind::sliding: return "sliding";
+    case CacheKind::chunked: return "chunked";
+    case CacheKind::latent: return "latent";
+    case CacheKind::cross: return "cross";
+    case CacheKind::shared: return "shared";
+    case CacheKind::state: return "state";
+  }
+  return "full";
+}
+
+CachePlan plan_cache(const MetaGraph& graph) {
+  CachePlan plan;
+  Planner(plan).walk(*graph.root, "");
+  return plan;
+}
+
+std::int64_t layer_cache_bytes(const CacheLayer& layer, const CacheRequest& request) {
+  switch (layer.kind) {
+    case CacheKind::shared: return 0;
+    case CacheKind::state: return state_bytes(layer, request);
+    case CacheKind::cross: return mul(token_bytes(layer, request), cross_tokens(layer, request));
+    case CacheKind::full:
+    case CacheKind::latent: return mul(token_bytes(layer, request), request.context);
+    case CacheKind::sliding:
+    case CacheKind::chunked: break;
+  }
+  const std::int64_t tokens =
+      has_window(layer, request) ? std::min(request.context, window_tokens(layer, request)) : request.context;
+  return mul(token_bytes(layer, request), tokens);
+}
+
+CacheSize cache_size(const CachePlan& plan, const CacheRequest& request) {
+  if (request.context < 0 || request.batch < 1 || request.beams < 1 || request.encoder_tokens < 0) {
+    throw UsageError(fmt::format("KV cache: context {}, batch {} and beams {} make no sense, expected positive counts", request.context,
+                                 request.batch, request.beams));
+  }
+  const std::int64_t sequences = mul(request.batch, request.beams);
+  CacheSize out;
+  for (const CacheLayer& layer : plan.layers) {
+    const std::int64_t bytes = layer_cache_bytes(layer, request);
+    out.layer_bytes.push_back(mul(bytes, sequences));
+    out.total_bytes = add(out.total_bytes, out.layer_bytes.back());
+    if (layer.kind == CacheKind::state || layer.kind == CacheKind::cross) {
+      out.fixed_bytes_per_sequence = add(out.fixed_bytes_per_sequence, bytes);
+      continue;
+    }
+    const std::int64_t each = token_bytes(layer, request);
+    out.bytes_per_token = add(out.bytes_per_token, each);
+    if (has_window(layer, request)) {
+      out.windows_full_at = std::max(out.windows_full_at, window_tokens(layer, request));
+    } else {
+      out.bytes_per_token_when_full = add(out.bytes_per_token_when_full, each);
+    }
+  }
+  return out;
+}
+
+}  // namespace bigmodel
