@@ -77,7 +77,7 @@ void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library)
   const FoundModel& model = result.model;
   if (!model.folder || !model.config.quantization_method.empty()) return;
   try {
-    const Checkpoint checkpoint = open_checkpoint(model.folder->empty() ? std::filesystem::path(".") : *model.folder);
+    const Checkpoint checkpoint = open_checkpoint(checkpoint_folder(model));
     MetaGraph graph;
     try {
       graph = build_meta_graph(library, model.config, {.class_name = "auto"});
@@ -115,7 +115,9 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.buffers = totals.buffers;
   result.tensors = totals.tensors;
   result.estimate = estimate_memory(graph, dtypes);
-  if (options.text("class") == "base") {
+  result.assumptions = graph.assumptions;
+  const bool described = graph.assumptions.empty();
+  if (described && options.text("class") == "base") {
     result.checkpoint_class = checkpoint_class(library, result.model, graph, dtypes.front(), session);
     result.assumptions.push_back(fmt::format("class {}: what AutoModel builds", graph.class_name));
   }
@@ -123,7 +125,8 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
   result.warnings = model_warnings(result.model, graph);
-  compare_with_checkpoint(result, library);
+  if (described) compare_with_checkpoint(result, library);
+  for (const std::string& assumption : graph.assumptions) session.notes.note(fmt::format("{}: {}", argument, assumption));
   for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
   return result;
 }

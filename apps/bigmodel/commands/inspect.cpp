@@ -59,6 +59,8 @@ ExitStatus run(const Options& options, Session& session) {
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
   result.model = find_model(options.text("MODEL"), *library, options, session);
   result.graph = build_graph(*library, result.model, {.class_name = options.text("class")}, session);
+  result.assumptions = result.graph.assumptions;
+  for (const std::string& assumption : result.assumptions) session.notes.note(assumption);
   const std::optional<DType> wanted = options.find_dtype_value("dtype");
   result.dtype = wanted.value_or(result.graph.stored_dtype.value_or(DType::float32));
   if (!wanted && !result.graph.stored_dtype) result.assumptions.push_back("float32, as the config states no dtype");

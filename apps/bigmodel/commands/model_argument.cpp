@@ -5,15 +5,19 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <system_error>
+#include <tuple>
 
 #include "bigmodel/architectures/architectures.h"
+#include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/hub/cache.h"
 #include "bigmodel/hub/repo_id.h"
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/model/catalog.h"
+#include "bigmodel/model/graph_from_checkpoint.h"
 #include "commands/hub_access.h"
 
 namespace bigmodel::app {
@@ -226,6 +230,32 @@ void add_descriptions(spec::SpecLibrary& library, const fs::path& folder) {
   }
 }
 
+/// Names that are one tensor, as far as the files show.
+std::vector<std::vector<std::string>> shared_names(const Checkpoint& checkpoint) {
+  std::map<std::tuple<std::uint32_t, std::uint64_t, std::uint64_t, Shape>, std::vector<std::string>> groups;
+  for (const CheckpointTensor& t : checkpoint.tensors) {
+    if (t.size_bytes != 0) groups[{t.file, t.storage, t.offset, t.shape}].push_back(t.name);
+  }
+  std::vector<std::vector<std::string>> out;
+  for (auto& [key, names] : groups) {
+    if (names.size() > 1) out.push_back(std::move(names));
+  }
+  return out;
+}
+
+/// The graph of a type that no description covers, where a checkpoint lies beside the config.
+std::optional<MetaGraph> graph_of_names(const spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build) {
+  if (!model.folder || library.has(model.config.model_type)) return std::nullopt;
+  if (build.class_name != "base" && build.class_name != "auto") return std::nullopt;
+  try {
+    const Checkpoint checkpoint = open_checkpoint(checkpoint_folder(model));
+    const std::vector<TensorInfo> tensors(checkpoint.tensors.begin(), checkpoint.tensors.end());
+    return graph_from_checkpoint(model.config, tensors, shared_names(checkpoint));
+  } catch (const NotFoundError&) {
+    return std::nullopt;  // no weights here: the unknown type is what is wrong
+  }
+}
+
 }  // namespace
 
 std::vector<OptionSpec> model_option_rows() {
@@ -330,9 +360,14 @@ std::string description_text(const std::string& file, const Options& options, Se
 }
 
 MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build, Session& session) {
+  if (auto named = graph_of_names(library, model, build)) return *std::move(named);
   MetaGraph graph = build_meta_graph(library, model.config, build);
   for (const std::string& note : graph.notes) session.notes.detail(fmt::format("{}: {}", model.argument, note));
   return graph;
+}
+
+std::filesystem::path checkpoint_folder(const FoundModel& model) {
+  return model.folder->empty() ? fs::path(".") : *model.folder;
 }
 
 std::vector<std::string> model_warnings(const FoundModel& model, const MetaGraph& graph) {

@@ -49,6 +49,10 @@ std::unique_ptr<spec::SpecLibrary> load_descriptions(const Options& options, Ses
 /// The text of a description by its file name, for explanations; empty where it cannot be had.
 std::string description_text(const std::string& file, const Options& options, Session& session);
 
+/// Where the model's checkpoint files would be. Only of a model with a folder.
+std::filesystem::path checkpoint_folder(const FoundModel& model);
+
+/// The graph of the model's description; of a type without one, that of the checkpoint's tensor names, with MetaGraph::assumptions.
 /// Keys of the config that the description never reads are said under --verbose.
 MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build, Session& session);
 

@@ -98,6 +98,7 @@ struct MetaGraph {
   std::vector<std::string> spec_files;                  ///< for SpecPlace::file
   std::vector<std::string> notes;                       ///< config keys that the description never reads
   std::vector<std::string> warnings;                    ///< the same where the name looks structural
+  std::vector<std::string> assumptions;                 ///< what could not be known; empty for a described type
   std::optional<DType> stored_dtype;                    ///< of the whole config
 };
 
