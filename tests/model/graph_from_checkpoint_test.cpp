@@ -2,6 +2,7 @@
 #include "bigmodel/model/graph_from_checkpoint.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <set>
 #include <string>
@@ -24,7 +25,7 @@ MetaGraph graph_of(std::vector<TensorInfo> tensors, std::vector<std::vector<std:
 
 std::vector<std::string> names_of(const MetaGraph& graph) {
   std::vector<std::string> out;
-  for_each_tensor(graph, [&](const TensorVisit& t) { out.push_back(std::string(t.is_buffer ? "b " : "p ") + t.name); });
+  for_each_tensor(graph, [&](const TensorVisit& t) { out.push_back(fmt::format("{} {}", t.is_buffer ? "b" : "p", t.name)); });
   return out;
 }
 
