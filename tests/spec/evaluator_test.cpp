@@ -73,7 +73,7 @@ TEST_SUITE("spec/evaluator") {
     CHECK(evaluated("a", keys) == "5");
     CHECK(evaluated("c", keys, {{"b", 7}}) == "14");
     CHECK(evaluated("b", keys, {{"a", 1}, {"b", 2}}) == "2");
-    CHECK(evaluated("a", keys, {{"b", 2}, {"a", 1}}) == "1");
+    CHECK(evaluated("a", keys, {{"b", 2}, {"a", 1}}) == "2");
     CHECK(evaluated("c", keys, {{"c", spec::Value{}}}) == "10");
     CHECK(evaluated("d", keys) == "32");
     CHECK(evaluated("d", keys, {{"d", spec::Value{}}}) == "5");

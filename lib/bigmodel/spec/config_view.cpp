@@ -12,7 +12,13 @@ ConfigView::ConfigView(Evaluator& evaluator, const Model& model, const Map& data
   for (const auto& [spelling, value] : data) {
     const auto it = table_->canonical.find(spelling);
     if (it != table_->canonical.end()) {
-      data_.insert_or_assign(std::string(it->second), value);  // of several spellings the last in the file wins
+      // Of several spellings an alias wins over the key's own name, and of aliases the last in the file: the reference sets its own
+      // arguments first and then every other key of the file through its attribute map.
+      if (spelling == it->second) {
+        data_.emplace(spelling, value);
+      } else {
+        data_.insert_or_assign(std::string(it->second), value);
+      }
     } else {
       data_.emplace(spelling, value);
       unknown_.push_back(spelling);
