@@ -13,8 +13,8 @@ namespace bigmodel {
 namespace {
 
 /// Words of section 4: a key with one of them usually sets a size.
-constexpr std::array<std::string_view, 12> kStructural{"size",  "dim",   "layer",  "head",  "expert", "hidden",
-                                                       "width", "depth", "kernel", "group", "rank",   "num_"};
+constexpr std::array<std::string_view, 14> kStructural{"size",  "dim",   "layer",  "head",  "expert", "hidden", "channel",
+                                                       "width", "depth", "kernel", "group", "rank",   "num_",   "block_args"};
 
 /// Words of keys that steer training, decoding or the runtime, whatever else their names say.
 constexpr std::array<std::string_view, 34> kBehaviour{
