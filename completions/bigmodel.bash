@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect run doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -65,6 +65,29 @@ _bigmodel() {
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
       ;;
+    run)
+      case $prev in
+        --ids) COMPREPLY=(); return ;;
+        --ids-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --max-new-tokens) COMPREPLY=(); return ;;
+        --logits) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --device-map) COMPREPLY=(); return ;;
+        --class|-c) COMPREPLY=($(compgen -W 'auto base' -- "$cur")); return ;;
+        --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--ids --ids-file --greedy --max-new-tokens --logits --dtype --device-map --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
+      fi
+      ;;
     doctor)
       case $prev in
         --format|-f) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -83,7 +106,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory inspect run doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

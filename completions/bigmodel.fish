@@ -10,6 +10,7 @@ complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
+complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -39,5 +40,21 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l revision -d 'th
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids -d 'the prompt as token ids, such as 1,15,7' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids-file -d 'prompts as token ids from a JSON file' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l greedy -d 'take the likeliest token in each step, whatever generation_config.json says'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-new-tokens -d 'stop after N new tokens; 0 runs the prompt only' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l subfolder -d 'where in the repository or folder the model\'s config.json is' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect run doctor help exit-codes environment config sizes'

@@ -32,6 +32,7 @@ _bigmodel() {
       commands=(
         'estimate-memory:how much memory a model needs'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
+        'run:run a model from its own files, in RAM or streamed from disk'
         'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
@@ -88,6 +89,33 @@ _bigmodel() {
             '--no-config[read no config file]' \
             ':MODEL:_bigmodel_models'
           ;;
+        run)
+          _arguments \
+            '--ids[the prompt as token ids, such as 1,15,7]:IDS: ' \
+            '--ids-file[prompts as token ids from a JSON file]:FILE:_files' \
+            '--greedy[take the likeliest token in each step, whatever generation_config.json says]' \
+            '--max-new-tokens[stop after N new tokens; 0 runs the prompt only]:N: ' \
+            '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
+            '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
+            '--device-map[where weights lie\: cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
+            {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \
+            '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--subfolder[where in the repository or folder the model'\''s config.json is]:FOLDER: ' \
+            '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':MODEL:_bigmodel_models'
+          ;;
         doctor)
           _arguments \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
@@ -110,7 +138,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory inspect doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory inspect run doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

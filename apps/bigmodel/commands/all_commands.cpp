@@ -7,6 +7,7 @@
 #include "commands/generate.h"
 #include "commands/help.h"
 #include "commands/inspect.h"
+#include "commands/run.h"
 
 namespace bigmodel::app {
 
@@ -14,6 +15,7 @@ std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
       inspect_command(),
+      run_command(),
       doctor_command(),
       help_command(),
       generate_command(),

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/run.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/tensor_file.h"
+#include "bigmodel/io/json.h"
+#include "bigmodel/io/read_file.h"
+#include "commands/demo_model.h"
+#include "commands/model_argument.h"
+#include "commands/run_prompt.h"
+#include "commands/run_text.h"
+
+namespace bigmodel::app {
+namespace {
+
+constexpr std::uint64_t kIdsLimitBytes = std::uint64_t{64} << 20;
+
+std::vector<OptionSpec> option_rows() {
+  std::vector<OptionSpec> rows = {
+      {.name = "ids", .kind = ValueKind::text, .value_name = "IDS", .help = "the prompt as token ids, such as 1,15,7", .settable = false},
+      {.name = "ids-file",
+       .kind = ValueKind::path,
+       .value_name = "FILE",
+       .help = "prompts as token ids from a JSON file",
+       .more = "A list of lists, or {\"input_ids\", \"attention_mask\"}. With token ids in, an end-of-sequence token does not end the output: "
+               "exactly --max-new-tokens come out.",
+       .settable = false},
+      {.name = "greedy", .help = "take the likeliest token in each step, whatever generation_config.json says"},
+      {.name = "max-new-tokens",
+       .kind = ValueKind::integer,
+       .value_name = "N",
+       .help = "stop after N new tokens; 0 runs the prompt only",
+       .default_text = "128"},
+      {.name = "logits",
+       .kind = ValueKind::path,
+       .value_name = "FILE",
+       .help = "write the prompt's logits [batch, length, vocabulary] in float32 to a safetensors file",
+       .settable = false},
+      {.name = "dtype",
+       .kind = ValueKind::dtype,
+       .value_name = "DTYPE",
+       .help = "what the weights are run in: float32, bfloat16 or float16; without it as they are stored"},
+      {.name = "device-map",
+       .kind = ValueKind::text,
+       .value_name = "MAP",
+       .help = "where weights lie: cpu, disk, or JSON such as {\"model.layers.0\": \"cpu\", \"\": \"disk\"}",
+       .default_text = "cpu"},
+  };
+  for (OptionSpec& row : model_option_rows()) {
+    if (row.name == "class") {
+      row.default_text = "auto";
+      row.choices = {"auto", "base"};
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+const CommandSpec& spec() {
+  static const CommandSpec kSpec{
+      .name = "run",
+      .summary = "run a model from its own files, in RAM or streamed from disk",
+      .description = {"Builds the model from its config.json and the roles of its description, reads the weights from its checkpoint files and "
+                      "continues the prompt. Weights on \"disk\" are streamed from those files in every pass; the result does not depend on "
+                      "where they lie. Types whose description does not say all that is needed are refused by name.",
+                      "Without MODEL a small model inside the program runs."},
+      .positionals = {[] {
+        OptionSpec model = model_positional(false);
+        model.required = false;
+        return model;
+      }()},
+      .options = option_rows(),
+      .examples = {{"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
+                   {"bigmodel run ./model --ids-file prompts.json --greedy --logits out.safetensors", "scores of every token of the prompts"},
+                   {"bigmodel run ./model --ids 1,2,3 --device-map disk", "with no weights kept in memory"}},
+      .stoppable = true};
+  return kSpec;
+}
+
+DeviceMap device_map_of(const std::string& text) {
+  if (text == "cpu" || text == "disk" || text == "auto") return {{"", text == "disk" ? "disk" : "cpu"}};
+  if (!text.starts_with('{')) throw UsageError(fmt::format("--device-map: expected cpu, disk, auto or a JSON object, got '{}'", text.substr(0, 60)));
+  const nlohmann::ordered_json json = parse_json(text, "--device-map");
+  DeviceMap out;
+  for (const auto& [module, device] : json.items()) {
+    if (device.is_string()) {
+      out.emplace_back(module, device.get<std::string>());
+    } else if (device.is_number_integer()) {
+      out.emplace_back(module, device.get<std::int64_t>());
+    } else {
+      throw UsageError(fmt::format("--device-map: the device of '{}' is {}, expected a text or a number", module, device.dump().substr(0, 40)));
+    }
+  }
+  return out;
+}
+
+std::uint64_t peak_rss_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+FoundModel demo_model() {
+  FoundModel out;
+  out.argument = "demo";
+  out.source = "embedded";
+  out.place = "the demo model of the program";
+  out.config = parse_config(demo_file("config.json"), "config.json of the demo model");
+  return out;
+}
+
+DType run_dtype(const Options& options, const MetaGraph& graph, const Checkpoint& checkpoint, RunResult& result) {
+  if (const auto wanted = options.find_dtype_value("dtype")) {
+    if (*wanted != DType::float32 && *wanted != DType::bfloat16 && *wanted != DType::float16) {
+      throw UsageError(fmt::format("--dtype: weights are not run in {}, expected float32, bfloat16 or float16", name(*wanted)));
+    }
+    return *wanted;
+  }
+  for (const CheckpointTensor& t : checkpoint.tensors) {
+    if (t.dtype == DType::float32 || t.dtype == DType::bfloat16 || t.dtype == DType::float16) {
+      result.assumptions.push_back(fmt::format("{}, as the weights are stored", name(t.dtype)));
+      return t.dtype;
+    }
+  }
+  return graph.stored_dtype.value_or(DType::float32);
+}
+
+ExitStatus run(const Options& options, Session& session) {
+  RunResult result;
+  const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
+  std::optional<DemoCheckpoint> demo;
+  if (options.given("MODEL")) {
+    result.model = find_model(options.text("MODEL"), *library, options, session);
+  } else {
+    demo.emplace();
+    result.model = demo_model();
+    session.notes.note("no MODEL: running the demo model of the program");
+  }
+  if (!result.model.config.quantization_method.empty()) {
+    throw UnsupportedError(fmt::format("{}: quantised by '{}', which is not run yet", result.model.config.where, result.model.config.quantization_method));
+  }
+  if (!demo && !result.model.folder) {
+    throw NotFoundError(fmt::format("{}: only its config is known, there are no weights", result.model.argument), "name a folder with a checkpoint");
+  }
+  MetaGraph graph = build_graph(*library, result.model, {.class_name = options.text("class")}, session);
+  check_runnable(graph);
+  result.warnings = model_warnings(result.model, graph);
+  for (const std::string& warning : result.warnings) session.notes.warning(warning);
+
+  const std::int64_t pad_id = 0;
+  if (options.given("ids") == options.given("ids-file")) throw UsageError("run: expected a prompt", "give --ids or --ids-file");
+  if (options.given("ids")) {
+    result.prompt = pad_left({parse_ids(options.text("ids"))}, pad_id);
+  } else {
+    const std::string file = options.text("ids-file");
+    result.prompt = parse_ids_json(read_file(file, kIdsLimitBytes), file, pad_id);
+  }
+
+  Checkpoint checkpoint = open_checkpoint(demo ? demo->path() : *result.model.folder);
+  for (const std::string& note : checkpoint.notes) session.notes.detail(note);
+  result.dtype = run_dtype(options, graph, checkpoint, result);
+  const auto start = std::chrono::steady_clock::now();
+  DispatchOptions dispatch;
+  dispatch.device_map = device_map_of(options.text("device-map"));
+  dispatch.dtype = result.dtype;
+  dispatch.work = session.work;
+  const std::unique_ptr<LoadedModel> model = load_checkpoint_and_dispatch(std::move(graph), std::move(checkpoint), dispatch);
+  result.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  session.progress.clear();
+  for (const std::string& name : model->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));
+  result.placement = model->placement();
+  result.device_map = model->hf_device_map();
+
+  GenerateOptions generation;
+  generation.max_new_tokens = options.find_integer("max-new-tokens").value_or(128);
+  generation.pad_id = pad_id;
+  generation.all_logits = options.given("logits");
+  generation.work = session.work;
+  const bool json = options.flag("json");
+  result.generated = generate(*model, result.prompt, generation);
+  result.peak_rss_bytes = peak_rss_bytes();
+  if (options.given("logits")) write_tensor_file(options.text("logits"), {{"logits", result.generated.logits}});
+  if (json) {
+    print_run_json(result, model->graph(), session.out);
+  } else {
+    for (const auto& ids : result.generated.ids) session.out.line(fmt::format("{}", fmt::join(ids, ",")));
+    session.notes.note(run_summary(result));
+  }
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Command run_command() { return {&spec, &run}; }
+
+}  // namespace bigmodel::app

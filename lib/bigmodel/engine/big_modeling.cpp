@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/big_modeling.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/hooks/align_devices_hook.h"
+
+namespace bigmodel {
+namespace {
+
+enum class Tier { ram, disk };
+
+/// The tier of a name: the longest entry of the map that is the name or a prefix of it.
+class TierOf {
+ public:
+  explicit TierOf(const DeviceMap& map) {
+    for (const auto& [name, device] : map) {
+      const std::string text = to_string(device);
+      if (text != "cpu" && text != "disk") {
+        throw DeviceError(fmt::format("device map: '{}' is placed on device '{}', but this build runs on the CPU", name, text), "use cpu and disk");
+      }
+      tiers_.emplace(name, text == "disk" ? Tier::disk : Tier::ram);
+    }
+  }
+  Tier operator()(std::string_view name) const {
+    std::string_view part = name;
+    while (true) {
+      if (const auto it = tiers_.find(std::string(part)); it != tiers_.end()) return it->second;
+      if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
+      const std::size_t dot = part.rfind('.');
+      part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
+    }
+  }
+
+ private:
+  std::unordered_map<std::string, Tier> tiers_;
+};
+
+/// Tensors that come and go together, and the module whose hook does it.
+struct Unit {
+  Module* module = nullptr;
+  std::vector<ModuleTensor*> tensors;
+};
+
+class Units {
+ public:
+  Units(const MetaGraph& graph, const TierOf& tier_of) : whole_(graph.no_split_modules.begin(), graph.no_split_modules.end()), tier_of_(tier_of) {}
+
+  /// Disk tensors below `module`, cut at layers.
+  void cut(Module& module) {
+    if (is_layer(module)) {
+      Unit unit{&module, {}};
+      module.for_each([&](Module& m) {
+        for (ModuleTensor& t : m.tensors()) {
+          if (on_disk(t)) unit.tensors.push_back(&t);
+        }
+      });
+      if (!unit.tensors.empty()) units.push_back(std::move(unit));
+      return;
+    }
+    Unit own{&module, {}};
+    for (ModuleTensor& t : module.tensors()) {
+      if (on_disk(t)) own.tensors.push_back(&t);
+    }
+    if (!own.tensors.empty()) units.push_back(std::move(own));
+    for (const auto& child : module.children()) cut(*child);
+  }
+
+  std::vector<Unit> units;
+
+ private:
+  bool is_layer(const Module& module) const {
+    return whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
+  }
+  bool on_disk(const ModuleTensor& t) const { return tier_of_(t.full_name) == Tier::disk; }
+
+  std::unordered_set<std::string> whole_;
+  const TierOf& tier_of_;
+};
+
+[[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
+  std::string list;
+  constexpr std::size_t kShown = 12;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) list += fmt::format("{}{}", i == 0 ? "" : ", ", names[i]);
+  if (names.size() > kShown) list += fmt::format(" and {} more", names.size() - kShown);
+  throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), list),
+                    "the checkpoint belongs to another class or config");
+}
+
+void bind_root(Module& root) {
+  Binder binder;
+  binder.bind(root);
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint) : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)) {}
+
+void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph)); }
+
+std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
+  static const Disk kRealDisk;
+  const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
+  std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint)));
+  out->device_map_ = options.device_map;
+  const TierOf tier_of(options.device_map);
+  out->root_ = build_module_tree(out->graph_);
+  Module& root = *out->root_;
+  bind_root(root);
+  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype);
+  const WeightStore& store = *out->store_;
+
+  // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.
+  std::vector<std::string> missing;
+  std::vector<const WeightSource*> resident;
+  std::unordered_set<const WeightSource*> is_resident;
+  root.for_each([&](Module& m) {
+    for (ModuleTensor& t : m.tensors()) {
+      const WeightSource* source = store.find(t.full_name);
+      if (source == nullptr) {
+        if (t.needed && t.meta->persistent) missing.push_back(t.full_name);
+      } else if (tier_of(t.full_name) == Tier::ram && is_resident.insert(source).second) {
+        resident.push_back(source);
+      }
+    }
+  });
+  if (!missing.empty()) throw_missing(missing, out->checkpoint_);
+
+  std::uint64_t total = 0;
+  for (const WeightSource* s : resident) total += s->size_bytes();
+  std::unordered_map<const WeightSource*, const std::byte*> places;
+  TensorReader reader(out->checkpoint_, disk);
+  // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
+  constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 20;
+  std::ranges::sort(resident, {}, [](const WeightSource* s) {
+    const CheckpointTensor* t = s->plain();
+    return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
+  });
+  std::uint64_t done = 0;
+  for (std::size_t i = 0; i < resident.size();) {
+    options.work.throw_if_stopped();
+    options.work.report("loading", done, total);
+    std::vector<const WeightSource*> piece;
+    std::uint64_t bytes = 0;
+    while (i < resident.size() && (piece.empty() || bytes + resident[i]->size_bytes() <= kPieceBytes)) {
+      bytes += resident[i]->size_bytes();
+      piece.push_back(resident[i++]);
+    }
+    const Slab slab = plan_slab(piece);
+    out->resident_.emplace_back(static_cast<std::size_t>(slab.size_bytes));
+    const std::span<std::byte> memory = out->resident_.back().bytes();
+    read_slab(slab, reader, memory);
+    for (const auto& [source, offset] : slab.offsets) places.emplace(source, memory.data() + offset);
+    done += bytes;
+    out->placement_.ram_bytes += slab.size_bytes;
+  }
+
+  root.for_each([&](Module& m) {
+    for (ModuleTensor& t : m.tensors()) {
+      const WeightSource* source = store.find(t.full_name);
+      if (source == nullptr) continue;
+      t.view.dtype = source->dtype;
+      if (const auto it = places.find(source); it != places.end()) t.view.data = it->second;
+    }
+  });
+
+  Units units(out->graph_, tier_of);
+  units.cut(root);
+  std::vector<Slab> slabs;
+  std::vector<Unit> streamed;
+  for (Unit& unit : units.units) {
+    std::vector<const WeightSource*> sources;
+    for (const ModuleTensor* t : unit.tensors) {
+      const WeightSource* source = store.find(t->full_name);
+      if (source != nullptr && !is_resident.contains(source) && std::ranges::find(sources, source) == sources.end()) sources.push_back(source);
+    }
+    if (sources.empty()) continue;
+    slabs.push_back(plan_slab(sources));
+    out->placement_.disk_bytes += slabs.back().read_bytes;
+    streamed.push_back(std::move(unit));
+  }
+  if (slabs.empty()) return out;
+  // One slot is computed on while the next is read; modules around a layer that hold tensors of their own hold theirs meanwhile.
+  std::size_t held = 1;
+  for (const Unit& unit : streamed) {
+    std::size_t depth = 1;
+    for (const Unit& other : streamed) {
+      const std::string& outer = other.module->name();
+      if (&other != &unit && (outer.empty() || unit.module->name().starts_with(outer + "."))) ++depth;
+    }
+    held = std::max(held, depth);
+  }
+  out->prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held + 1, out->checkpoint_, disk);
+  out->placement_.slot_bytes = out->prefetcher_->slot_bytes();
+  for (std::size_t i = 0; i < streamed.size(); ++i) {
+    const Slab& slab = out->prefetcher_->slab(i);
+    std::vector<SlabPlace> at;
+    for (ModuleTensor* t : streamed[i].tensors) {
+      const WeightSource* source = store.find(t->full_name);
+      if (source == nullptr) continue;
+      if (const auto it = slab.offsets.find(source); it != slab.offsets.end()) at.push_back({t, source->dtype, it->second});
+    }
+    streamed[i].module->add_hook(std::make_unique<AlignDevicesHook>(*out->prefetcher_, i, std::move(at)));
+  }
+  return out;
+}
+
+}  // namespace bigmodel

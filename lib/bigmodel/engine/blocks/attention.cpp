@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/blocks/attention.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/alibi.h"
+#include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/blocks/linear.h"
+#include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/rope_table.h"
+#include "bigmodel/ops/attention.h"
+#include "bigmodel/ops/widen.h"
+
+namespace bigmodel {
+namespace {
+
+/// How one projection holds queries, keys and values.
+enum class Layout {
+  side_by_side,    ///< all queries, all keys, all values
+  per_head,        ///< for each head: query, key, value
+  grouped,         ///< for each key/value head: its queries, its key, its value
+  four_parts_qvk,  ///< four equal parts, each with its queries, values, keys
+};
+
+Layout find_layout(Roles& roles, const std::string& text) {
+  // "multi_query" is one key and value head behind all queries, which side_by_side says as well; "transposed" speaks of the matrix.
+  if (text.empty() || text == "transposed" || text == "multi_query") return Layout::side_by_side;
+  if (text == "per_head") return Layout::per_head;
+  if (text == "grouped") return Layout::grouped;
+  if (text == "four_parts_qvk") return Layout::four_parts_qvk;
+  roles.refuse("layout", fmt::format("unknown layout '{}'", text));
+}
+
+void clamp(const Tensor& t, float limit) {
+  for (std::int64_t i = 0; i < t.count(); ++i) t.f32()[i] = std::clamp(t.f32()[i], -limit, limit);
+}
+
+class Attention : public BoundBlock {
+ public:
+  explicit Attention(Roles& roles)
+      : heads_(roles.integer("heads")), kv_heads_(roles.integer("kv_heads", heads_)), head_dim_(roles.integer("head_dim")),
+        slot_(roles.binder().next_cache_slot()), rope_(roles, head_dim_), alibi_(roles, heads_) {
+    if (heads_ <= 0 || kv_heads_ <= 0 || heads_ % kv_heads_ != 0 || head_dim_ <= 0) roles.refuse("kv_heads", fmt::format("{} for {} heads", kv_heads_, heads_));
+    const std::string layout = roles.text("layout", "");
+    layout_ = find_layout(roles, layout);
+    const bool transposed = layout == "transposed";
+    qkv_ = roles.linear("qkv", transposed);
+    q_ = roles.linear("q", transposed);
+    k_ = roles.linear("k", transposed);
+    v_ = roles.linear("v", transposed);
+    out_ = &roles.need_linear("out", transposed);
+    if (qkv_ == nullptr ? q_ == nullptr || k_ == nullptr || v_ == nullptr : q_ != nullptr) roles.refuse("qkv", "expected either q, k and v, or qkv");
+    q_norm_ = roles.child("q_norm");
+    k_norm_ = roles.child("k_norm");
+    norm_after_rope_ = roles.boolean("norm_after_rope", false);
+    sinks_ = roles.tensor("sinks");
+    scale_ = roles.number("scale");
+    if (roles.boolean("scale_by_layer", false)) scale_ /= static_cast<float>(roles.binder().layer_index + 1);
+    causal_ = roles.boolean("causal", false);
+    window_ = roles.integer("window", 0);
+    chunk_ = roles.integer("chunk", 0);
+    soft_cap_ = roles.number("soft_cap", 0.0F);
+    clip_ = roles.number("clip", 0.0F);
+    spread_when_blind_ = roles.boolean("spread_when_blind", false);
+    const std::string gate = roles.text("output_gate", "");
+    if (!gate.empty() && gate != "per_head") roles.refuse("output_gate", fmt::format("unknown '{}'", gate));
+    gated_ = !gate.empty();
+    if (roles.boolean("cross", false)) roles.refuse("cross", "attention to an encoder is not implemented");
+    // Facts for planners: what a cache costs in the reference.
+    for (const char* fact : {"cache", "cache_repeat", "cache_window", "encoder_tokens"}) roles.find(fact);
+    check_widths(roles, transposed);
+  }
+
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
+    const Tensor& x = arguments.front();
+    Projected p = project(x, state);
+    if (clip_ > 0) {
+      clamp(p.q, clip_);
+      clamp(p.k, clip_);
+      clamp(p.v, clip_);
+    }
+    if (!norm_after_rope_) norm(p, state);
+    rope_.apply(p.q.f32(), x.rows(), heads_, head_dim_, state.positions, state.longest);
+    rope_.apply(p.k.f32(), x.rows(), kv_heads_, head_dim_, state.positions, state.longest);
+    if (norm_after_rope_) norm(p, state);
+    Tensor mixed = attend(p, state);
+    if (gated_) {
+      for (std::int64_t i = 0; i < mixed.count(); ++i) mixed.f32()[i] *= ops::activate(ops::Activation::sigmoid, p.gate.f32()[i]);
+    }
+    return (*out_)(mixed, state);
+  }
+
+ private:
+  struct Projected {
+    Tensor q, k, v, gate;  ///< [batch, length, width]
+  };
+
+  void check_widths(Roles& roles, bool transposed) const {
+    const auto expect = [&](std::string_view name, Module* module, std::int64_t width) {
+      if (module != nullptr && linear_out_width(*module, transposed) != width) {
+        roles.refuse(name, fmt::format("gives {} values a token, expected {}", linear_out_width(*module, transposed), width));
+      }
+    };
+    expect("q", q_, heads_ * head_dim_ * (gated_ ? 2 : 1));
+    expect("k", k_, kv_heads_ * head_dim_);
+    expect("v", v_, kv_heads_ * head_dim_);
+    expect("qkv", qkv_, (heads_ + 2 * kv_heads_) * head_dim_);
+    if (layout_ == Layout::per_head && kv_heads_ != heads_) roles.refuse("layout", "per_head with fewer key heads");
+    if (layout_ == Layout::four_parts_qvk && heads_ % 4 != 0) roles.refuse("layout", "four parts of a number of heads that is no multiple of four");
+  }
+
+  void norm(Projected& p, ForwardState& state) const {
+    if (q_norm_ != nullptr) p.q = (*q_norm_)(p.q, state);
+    if (k_norm_ != nullptr) p.k = (*k_norm_)(p.k, state);
+  }
+
+  Projected project(const Tensor& x, ForwardState& state) const {
+    Projected out;
+    if (qkv_ == nullptr) {
+      out.q = (*q_)(x, state);
+      out.k = (*k_)(x, state);
+      out.v = (*v_)(x, state);
+      if (gated_) split_gate(out);
+      return out;
+    }
+    const Tensor all = (*qkv_)(x, state);
+    const auto shaped = [&](std::int64_t heads) {
+      Shape shape = x.shape();
+      shape.back() = heads * head_dim_;
+      return Tensor(std::move(shape));
+    };
+    out.q = shaped(heads_);
+    out.k = shaped(kv_heads_);
+    out.v = shaped(kv_heads_);
+    for (std::int64_t r = 0; r < all.rows(); ++r) split_row(all.f32() + r * all.width(), r, out);
+    return out;
+  }
+
+  /// One token's fused projection, head by head.
+  void split_row(const float* from, std::int64_t row, const Projected& out) const {
+    float* q = out.q.f32() + row * heads_ * head_dim_;
+    float* k = out.k.f32() + row * kv_heads_ * head_dim_;
+    float* v = out.v.f32() + row * kv_heads_ * head_dim_;
+    const auto take = [&](float*& to, std::int64_t heads) {
+      std::memcpy(to, from, static_cast<std::size_t>(heads * head_dim_) * sizeof(float));
+      to += heads * head_dim_;
+      from += heads * head_dim_;
+    };
+    switch (layout_) {
+      case Layout::side_by_side:
+        take(q, heads_);
+        take(k, kv_heads_);
+        take(v, kv_heads_);
+        break;
+      case Layout::per_head:
+      case Layout::grouped:
+        for (std::int64_t g = 0; g < kv_heads_; ++g) {
+          take(q, heads_ / kv_heads_);
+          take(k, 1);
+          take(v, 1);
+        }
+        break;
+      case Layout::four_parts_qvk:
+        for (int part = 0; part < 4; ++part) {
+          take(q, heads_ / 4);
+          take(v, heads_ / 4);
+          take(k, heads_ / 4);
+        }
+        break;
+    }
+  }
+
+  /// Each head's rows of q are its query, then its gate.
+  void split_gate(Projected& p) const {
+    Shape shape = p.q.shape();
+    shape.back() = heads_ * head_dim_;
+    const Tensor q(shape);
+    p.gate = Tensor(shape);
+    const auto bytes = static_cast<std::size_t>(head_dim_) * sizeof(float);
+    for (std::int64_t h = 0; h < q.rows() * heads_; ++h) {
+      std::memcpy(q.f32() + h * head_dim_, p.q.f32() + 2 * h * head_dim_, bytes);
+      std::memcpy(p.gate.f32() + h * head_dim_, p.q.f32() + (2 * h + 1) * head_dim_, bytes);
+    }
+    p.q = q;
+  }
+
+  Tensor attend(const Projected& p, ForwardState& state) const {
+    Cache local;
+    Cache& cache = state.cache == nullptr ? local : *state.cache;
+    auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_); });
+    kv.append(p.k.f32(), p.v.f32(), state.length);
+    ops::AttentionInput in;
+    in.q = p.q.f32();
+    in.k = kv.keys();
+    in.v = kv.values();
+    in.batch = state.batch;
+    in.queries = state.length;
+    in.keys = kv.length();
+    in.capacity = kv.capacity();
+    in.heads = heads_;
+    in.kv_heads = kv_heads_;
+    in.head_dim = in.value_dim = head_dim_;
+    in.first_query = kv.length() - state.length;
+    ops::AttentionRule rule;
+    rule.scale = scale_;
+    rule.causal = causal_;
+    rule.window = window_;
+    rule.chunk = chunk_;
+    rule.soft_cap = soft_cap_;
+    rule.spread_when_blind = spread_when_blind_;
+    rule.key_valid = state.valid.empty() ? nullptr : state.valid.data();
+    std::vector<float> sinks;
+    if (sinks_ != nullptr) {
+      sinks.resize(static_cast<std::size_t>(heads_));
+      ops::widen(sinks_->view, 0, heads_, sinks.data());
+      rule.sinks = sinks.data();
+    }
+    std::vector<float> bias;
+    if (alibi_.present()) {
+      bias = alibi_.key_bias(state);
+      rule.key_bias = bias.data();
+    }
+    Tensor out({state.batch, state.length, heads_ * head_dim_});
+    ops::attention(in, rule, out.f32());
+    return out;
+  }
+
+  std::int64_t heads_, kv_heads_, head_dim_;
+  std::size_t slot_;
+  RopeTable rope_;
+  Alibi alibi_;
+  Layout layout_ = Layout::side_by_side;
+  Module* qkv_ = nullptr;
+  Module* q_ = nullptr;
+  Module* k_ = nullptr;
+  Module* v_ = nullptr;
+  Module* out_ = nullptr;
+  Module* q_norm_ = nullptr;
+  Module* k_norm_ = nullptr;
+  ModuleTensor* sinks_ = nullptr;
+  float scale_ = 1, soft_cap_ = 0, clip_ = 0;
+  bool causal_ = true, norm_after_rope_ = false, gated_ = false, spread_when_blind_ = false;
+  std::int64_t window_ = 0, chunk_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<BoundBlock> make_attention(Roles& roles) { return std::make_unique<Attention>(roles); }
+
+}  // namespace bigmodel

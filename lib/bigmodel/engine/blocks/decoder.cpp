@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/blocks/decoder.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/binder.h"
+
+namespace bigmodel {
+namespace {
+
+class Decoder : public BoundBlock {
+ public:
+  explicit Decoder(Roles& roles)
+      : embed_(&roles.need_embedding("embed")), positions_(roles.embedding("positions")), position_offset_(roles.integer("position_offset", 0)),
+        embed_norm_(roles.child("embed_norm")), project_in_(roles.linear("project_in")), project_out_(roles.linear("project_out")),
+        norm_(roles.child("norm")), embed_scale_(roles.number("embed_scale", 1.0F)) {
+    Module* list = roles.plain_module("layers");
+    if (list == nullptr) roles.refuse("layers", "is missing");
+    for (const auto& layer : list->children()) {
+      roles.binder().layer_index = static_cast<std::int64_t>(layers_.size());
+      roles.binder().bind(*layer);
+      layers_.push_back(layer.get());
+    }
+  }
+
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
+    Tensor x = (*embed_)(arguments.front(), state);
+    if (embed_scale_ != 1.0F) scale_by(x, embed_scale_);
+    if (project_in_ != nullptr) x = (*project_in_)(x, state);
+    if (positions_ != nullptr) add_to(x, position_rows(state));
+    if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
+    state.embeddings = x;
+    for (Module* layer : layers_) {
+      state.work.throw_if_stopped();
+      if (state.hidden_states != nullptr) state.hidden_states->push_back(x.clone());
+      x = (*layer)(x, state);
+    }
+    if (norm_ != nullptr) x = (*norm_)(x, state);
+    if (project_out_ != nullptr) x = (*project_out_)(x, state);
+    if (state.hidden_states != nullptr) state.hidden_states->push_back(x.clone());
+    return x;
+  }
+
+ private:
+  Tensor position_rows(ForwardState& state) const {
+    Tensor ids({state.batch, state.length}, DType::int64);
+    for (std::int64_t i = 0; i < ids.count(); ++i) ids.i64()[i] = state.positions[static_cast<std::size_t>(i)] + position_offset_;
+    return (*positions_)(ids, state);
+  }
+
+  Module* embed_;
+  Module* positions_;
+  std::int64_t position_offset_;
+  Module* embed_norm_;
+  Module* project_in_;
+  Module* project_out_;
+  Module* norm_;
+  float embed_scale_;
+  std::vector<Module*> layers_;
+};
+
+class CausalLm : public BoundBlock {
+ public:
+  explicit CausalLm(Roles& roles)
+      : body_(&roles.need_child("body")), head_(&roles.need_linear("head")), logit_scale_(roles.number("logit_scale", 1.0F)),
+        soft_cap_(roles.number("soft_cap", 0.0F)) {}
+
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
+    Tensor x = (*body_)(arguments, state);
+    if (state.last_only && state.length > 1) {
+      Tensor last({state.batch, 1, x.width()});
+      for (std::int64_t b = 0; b < state.batch; ++b) {
+        std::memcpy(last.f32() + b * x.width(), x.f32() + ((b + 1) * state.length - 1) * x.width(), static_cast<std::size_t>(x.width()) * sizeof(float));
+      }
+      x = last;
+    }
+    Tensor logits = (*head_)(x, state);
+    if (logit_scale_ != 1.0F) scale_by(logits, logit_scale_);
+    if (soft_cap_ > 0) {
+      for (std::int64_t i = 0; i < logits.count(); ++i) logits.f32()[i] = soft_cap_ * std::tanh(logits.f32()[i] / soft_cap_);
+    }
+    return logits;
+  }
+
+ private:
+  Module* body_;
+  Module* head_;
+  float logit_scale_, soft_cap_;
+};
+
+}  // namespace
+
+std::unique_ptr<BoundBlock> make_decoder(Roles& roles) { return std::make_unique<Decoder>(roles); }
+std::unique_ptr<BoundBlock> make_causal_lm(Roles& roles) { return std::make_unique<CausalLm>(roles); }
+
+}  // namespace bigmodel

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stack of layers between embeddings and a final norm, and the language model head above it.
+#pragma once
+
+#include <memory>
+
+#include "bigmodel/engine/roles.h"
+
+namespace bigmodel {
+
+/// Kind decoder: int64 ids [batch, length] -> float32 [batch, length, size].
+std::unique_ptr<BoundBlock> make_decoder(Roles& roles);
+
+/// Kind causal_lm: ids -> logits [batch, length or 1, vocabulary].
+std::unique_ptr<BoundBlock> make_causal_lm(Roles& roles);
+
+}  // namespace bigmodel

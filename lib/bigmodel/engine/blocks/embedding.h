@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// A module that looks rows of its weight up by ids.
+#pragma once
+
+#include "bigmodel/engine/module.h"
+
+namespace bigmodel {
+
+/// int64 [...] -> float32 [..., size]. Throws UsageError for an id outside the table.
+class EmbeddingBlock : public BoundBlock {
+ public:
+  Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override;
+};
+
+}  // namespace bigmodel

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/blocks/layer.h"
+
+#include <fmt/format.h>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/binder.h"
+
+namespace bigmodel {
+namespace {
+
+/// down(act(up x)), where the layer itself holds the two matrices; or a module of its own. Both may be absent.
+class FeedForward {
+ public:
+  explicit FeedForward(Roles& roles) : module_(roles.child("ffn")), up_(roles.linear("up")), down_(roles.linear("down")) {
+    if ((up_ == nullptr) != (down_ == nullptr)) roles.refuse("up", "expected up and down, or neither");
+    if (up_ != nullptr) act_ = roles.activation("act");
+    if (up_ == nullptr) roles.find("act");
+  }
+  bool present() const noexcept { return module_ != nullptr || up_ != nullptr; }
+  Tensor operator()(const Tensor& x, ForwardState& state) const {
+    if (module_ != nullptr) return (*module_)(x, state);
+    const Tensor h = (*up_)(x, state);
+    ops::activate(act_, h.f32(), h.count());
+    return (*down_)(h, state);
+  }
+
+ private:
+  Module* module_;
+  Module* up_;
+  Module* down_;
+  ops::Activation act_ = ops::Activation::identity;
+};
+
+/// x + scale1 * norm1_out(mixer(norm1(x))), then the same with the feed-forward part. Where parallel, both parts read x.
+class ResidualLayer : public BoundBlock {
+ public:
+  enum class Order {
+    pre,    ///< norms before the parts (norm*_out too, where given)
+    post,   ///< norms behind the parts, before the sum: x + norm1(mixer(x))
+    after,  ///< norms behind the sum: norm1(x + mixer(x))
+  };
+
+  ResidualLayer(Roles& roles, Order order, bool parallel)
+      : order_(order), norm_input_(roles.child("norm_input")), norm1_(roles.child("norm1")), mixer_(&roles.need_child("mixer")),
+        norm_mixer_(roles.child("norm_mixer")), norm_ffn_(roles.child("norm_ffn")), norm2_(roles.child("norm2")),
+        norm1_out_(roles.child("norm1_out")), norm2_out_(roles.child("norm2_out")), ffn_(roles), parallel_(roles.boolean("parallel", parallel)),
+        scale1_(roles.number("scale1", 1.0F)), scale2_(roles.number("scale2", 1.0F)),
+        residual_after_norm_(roles.boolean("residual_after_norm", false)) {
+    if (!roles.boolean("norm_first", true)) order_ = Order::after;
+    const std::int64_t every = roles.integer("rescale_every", 0);
+    halve_after_ = every > 0 && (roles.binder().layer_index + 1) % every == 0;
+    if (order_ == Order::after && (norm1_ == nullptr || (ffn_.present() && norm2_ == nullptr))) roles.refuse("norm1", "is missing");
+  }
+
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
+    Tensor x = norm_input_ == nullptr ? arguments.front() : (*norm_input_)(arguments.front(), state);
+    if (parallel_) return side_by_side(x, state);
+    x = part(x, norm1_, norm1_out_, scale1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
+    if (ffn_.present()) {
+      x = part(x, norm2_, norm2_out_, scale2_, state, [&](const Tensor& in) { return ffn_(in, state); });
+    }
+    if (halve_after_) scale_by(x, 0.5F);
+    return x;
+  }
+
+ private:
+  template <typename F>
+  Tensor part(const Tensor& x, Module* norm, Module* norm_out, float scale, ForwardState& state, F&& run) const {
+    const Tensor in = order_ == Order::pre && norm != nullptr ? (*norm)(x, state) : x;
+    Tensor out = run(in);
+    if (order_ == Order::post && norm != nullptr) out = (*norm)(out, state);
+    if (norm_out != nullptr) out = (*norm_out)(out, state);
+    Tensor sum = (residual_after_norm_ ? in : x).clone();
+    add_scaled_to(sum, out, scale);
+    return order_ == Order::after ? (*norm)(sum, state) : sum;
+  }
+
+  Tensor side_by_side(const Tensor& x, ForwardState& state) const {
+    const Tensor shared = norm1_ == nullptr ? Tensor() : (*norm1_)(x, state);
+    const auto input = [&](Module* norm) {
+      if (norm != nullptr) return (*norm)(x, state);
+      return shared.empty() ? x : shared;
+    };
+    Tensor sum = x.clone();
+    add_scaled_to(sum, (*mixer_)(input(norm_mixer_), state), scale1_);
+    if (ffn_.present()) add_scaled_to(sum, ffn_(input(norm_ffn_ != nullptr ? norm_ffn_ : norm2_), state), scale2_);
+    return sum;
+  }
+
+  Order order_;
+  Module* norm_input_;
+  Module* norm1_;
+  Module* mixer_;
+  Module* norm_mixer_;
+  Module* norm_ffn_;
+  Module* norm2_;
+  Module* norm1_out_;
+  Module* norm2_out_;
+  FeedForward ffn_;
+  bool parallel_;
+  float scale1_, scale2_;
+  bool residual_after_norm_;
+  bool halve_after_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<BoundBlock> make_prenorm_layer(Roles& roles) { return std::make_unique<ResidualLayer>(roles, ResidualLayer::Order::pre, false); }
+std::unique_ptr<BoundBlock> make_postnorm_layer(Roles& roles) { return std::make_unique<ResidualLayer>(roles, ResidualLayer::Order::post, false); }
+std::unique_ptr<BoundBlock> make_parallel_layer(Roles& roles) { return std::make_unique<ResidualLayer>(roles, ResidualLayer::Order::pre, true); }
+
+}  // namespace bigmodel

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/blocks/mlp.h"
+
+#include <fmt/format.h>
+
+#include "bigmodel/core/error.h"
+
+namespace bigmodel {
+namespace {
+
+class Mlp : public BoundBlock {
+ public:
+  explicit Mlp(Roles& roles) : act_(roles.activation("act")) {
+    const std::string layout = roles.text("layout", "");
+    if (!layout.empty() && layout != "transposed") roles.refuse("layout", fmt::format("unknown layout '{}'", layout));
+    up_ = &roles.need_linear("up", layout == "transposed");
+    down_ = &roles.need_linear("down", layout == "transposed");
+  }
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
+    const Tensor h = (*up_)(arguments.front(), state);
+    ops::activate(act_, h.f32(), h.count());
+    return (*down_)(h, state);
+  }
+
+ private:
+  ops::Activation act_;
+  Module* up_;
+  Module* down_;
+};
+
+class GatedMlp : public BoundBlock {
+ public:
+  explicit GatedMlp(Roles& roles)
+      : act_(roles.activation("act")), gate_(roles.linear("gate")), up_(roles.linear("up")), gate_up_(roles.linear("gate_up")),
+        down_(&roles.need_linear("down")) {
+    if ((gate_up_ == nullptr) == (gate_ == nullptr || up_ == nullptr)) roles.refuse("gate_up", "expected either gate and up, or gate_up");
+  }
+  Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
+    const Tensor& x = arguments.front();
+    if (gate_up_ == nullptr) {
+      const Tensor gate = (*gate_)(x, state);
+      const Tensor up = (*up_)(x, state);
+      ops::activate(act_, gate.f32(), gate.count());
+      for (std::int64_t i = 0; i < gate.count(); ++i) gate.f32()[i] *= up.f32()[i];
+      return (*down_)(gate, state);
+    }
+    const Tensor both = (*gate_up_)(x, state);
+    if (both.width() % 2 != 0) throw FormatError(fmt::format("module '{}': gate and up of width {}", self.name(), both.width()));
+    const std::int64_t width = both.width() / 2;
+    Shape shape = both.shape();
+    shape.back() = width;
+    const Tensor h(std::move(shape));
+    for (std::int64_t r = 0; r < both.rows(); ++r) {
+      const float* gate = both.f32() + r * 2 * width;
+      for (std::int64_t i = 0; i < width; ++i) h.f32()[r * width + i] = ops::activate(act_, gate[i]) * gate[width + i];
+    }
+    return (*down_)(h, state);
+  }
+
+ private:
+  ops::Activation act_;
+  Module* gate_;
+  Module* up_;
+  Module* gate_up_;
+  Module* down_;
+};
+
+}  // namespace
+
+std::unique_ptr<BoundBlock> make_mlp(Roles& roles) { return std::make_unique<Mlp>(roles); }
+std::unique_ptr<BoundBlock> make_gated_mlp(Roles& roles) { return std::make_unique<GatedMlp>(roles); }
+
+}  // namespace bigmodel

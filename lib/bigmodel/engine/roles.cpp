@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/roles.h"
+
+#include <fmt/format.h>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/binder.h"
+
+namespace bigmodel {
+
+Roles::Roles(Module& module, Binder& binder) : module_(module), binder_(binder), declared_(*module.meta().block) {
+  if (!declared_.error.empty()) {
+    throw UnsupportedError(fmt::format("module '{}' ({}): its role cannot be computed: {}", module.name(), module.meta().class_name, declared_.error));
+  }
+  if (const spec::Value* gap = find("incomplete")) refuse("incomplete", gap->text());
+}
+
+const spec::Value* Roles::find(std::string_view name) {
+  read_.emplace(name);
+  for (const auto& [key, value] : declared_.properties) {
+    if (key == name) return value.is_null() ? nullptr : &value;
+  }
+  return nullptr;
+}
+
+void Roles::refuse(std::string_view property, std::string_view what) const {
+  const std::string where = module_.name().empty() ? std::string("the model") : fmt::format("module '{}'", module_.name());
+  throw UnsupportedError(fmt::format("{} ({}): cannot be run: {} '{}': {}", where, module_.meta().class_name, declared_.kind, property, what));
+}
+
+std::int64_t Roles::integer(std::string_view name) {
+  const spec::Value* v = find(name);
+  if (v == nullptr) refuse(name, "is missing");
+  if (const std::int64_t* i = v->if_int()) return *i;
+  if (const double* d = v->if_double(); d != nullptr && *d == static_cast<double>(static_cast<std::int64_t>(*d))) return static_cast<std::int64_t>(*d);
+  refuse(name, fmt::format("expected an integer, got {}", v->describe()));
+}
+std::int64_t Roles::integer(std::string_view name, std::int64_t fallback) { return has(name) ? integer(name) : fallback; }
+
+float Roles::number(std::string_view name) {
+  const spec::Value* v = find(name);
+  if (v == nullptr) refuse(name, "is missing");
+  if (const std::int64_t* i = v->if_int()) return static_cast<float>(*i);
+  if (const double* d = v->if_double()) return static_cast<float>(*d);
+  refuse(name, fmt::format("expected a number, got {}", v->describe()));
+}
+float Roles::number(std::string_view name, float fallback) { return has(name) ? number(name) : fallback; }
+
+bool Roles::boolean(std::string_view name, bool fallback) {
+  const spec::Value* v = find(name);
+  return v == nullptr ? fallback : v->truthy();
+}
+
+std::string Roles::text(std::string_view name, std::string fallback) {
+  const spec::Value* v = find(name);
+  if (v == nullptr) return fallback;
+  if (const std::string* s = v->if_string()) return *s;
+  refuse(name, fmt::format("expected a text, got {}", v->describe()));
+}
+
+ops::Activation Roles::activation(std::string_view name) {
+  const std::string wanted = text(name, "");
+  if (wanted.empty()) refuse(name, "is missing");
+  const std::optional<ops::Activation> found = ops::find_activation(wanted);
+  if (!found) refuse(name, fmt::format("unknown function '{}'", wanted));
+  return *found;
+}
+
+Module* Roles::plain_module(std::string_view name) {
+  const spec::Value* v = find(name);
+  if (v == nullptr) return nullptr;
+  const spec::MemberRef* member = v->if_member();
+  if (member == nullptr) refuse(name, fmt::format("expected a member, got {}", v->describe()));
+  Module* found = module_.find(member->path);
+  if (found == nullptr) refuse(name, fmt::format("there is no module '{}'", member->path));
+  return found;
+}
+
+Module& Roles::need(Module* module, std::string_view name) const {
+  if (module == nullptr) refuse(name, "is missing");
+  return *module;
+}
+
+Module* Roles::child(std::string_view name) {
+  Module* found = plain_module(name);
+  if (found != nullptr) binder_.bind(*found);
+  return found;
+}
+Module& Roles::need_child(std::string_view name) { return need(child(name), name); }
+
+Module* Roles::linear(std::string_view name, bool transposed) {
+  Module* found = plain_module(name);
+  if (found != nullptr) binder_.bind_linear(*found, transposed);
+  return found;
+}
+Module& Roles::need_linear(std::string_view name, bool transposed) { return need(linear(name, transposed), name); }
+
+Module* Roles::embedding(std::string_view name) {
+  Module* found = plain_module(name);
+  if (found == nullptr) return nullptr;
+  if (found->meta().block) {
+    binder_.bind(*found);
+  } else {
+    binder_.bind_embedding(*found);
+  }
+  return found;
+}
+Module& Roles::need_embedding(std::string_view name) { return need(embedding(name), name); }
+
+ModuleTensor* Roles::tensor(std::string_view name) {
+  const spec::Value* v = find(name);
+  if (v == nullptr) return nullptr;
+  const spec::MemberRef* member = v->if_member();
+  if (member == nullptr) refuse(name, fmt::format("expected a member, got {}", v->describe()));
+  const std::size_t dot = member->path.rfind('.');
+  Module* owner = dot == std::string::npos ? &module_ : module_.find(std::string_view(member->path).substr(0, dot));
+  ModuleTensor* found = owner == nullptr ? nullptr : owner->find_tensor(std::string_view(member->path).substr(dot == std::string::npos ? 0 : dot + 1));
+  if (found == nullptr) refuse(name, fmt::format("there is no tensor '{}'", member->path));
+  found->needed = true;
+  return found;
+}
+ModuleTensor& Roles::need_tensor(std::string_view name) {
+  ModuleTensor* found = tensor(name);
+  if (found == nullptr) refuse(name, "is missing");
+  return *found;
+}
+
+void Roles::finish() const {
+  for (const auto& [key, value] : declared_.properties) {
+    if (value.is_null() || read_.contains(key)) continue;
+    // A switch that is off, or a factor of one, asks for nothing.
+    if (const bool* b = value.if_bool(); b != nullptr && !*b) continue;
+    refuse(key, fmt::format("this property (here {}) is not implemented", value.describe()));
+  }
+}
+
+}  // namespace bigmodel

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tensor with its own memory, as it flows between modules: activations (float32) and token ids (int64).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "bigmodel/core/dtype.h"
+#include "bigmodel/core/shape.h"
+
+namespace bigmodel {
+
+/// A handle: copies share the memory, clone() does not. Row-major.
+class Tensor {
+ public:
+  Tensor() = default;
+  /// Uninitialised. Throws FormatError where the size does not fit 64 bits.
+  explicit Tensor(Shape shape, DType dtype = DType::float32);
+
+  static Tensor zeros(Shape shape);
+  static Tensor of_ids(Shape shape, std::span<const std::int64_t> ids);
+
+  bool empty() const noexcept { return data_ == nullptr; }
+  DType dtype() const noexcept { return dtype_; }
+  const Shape& shape() const noexcept { return shape_; }
+  std::int64_t count() const noexcept { return count_; }
+  /// The last dimension, and how many rows of it there are.
+  std::int64_t width() const { return shape_.back(); }
+  std::int64_t rows() const { return count_ / shape_.back(); }
+
+  float* f32() const;
+  std::int64_t* i64() const;
+  std::byte* bytes() const noexcept { return data_.get(); }
+
+  Tensor clone() const;
+  /// The same memory under another shape of as many elements.
+  Tensor reshaped(Shape shape) const;
+
+ private:
+  DType dtype_ = DType::float32;
+  Shape shape_;
+  std::int64_t count_ = 0;
+  std::shared_ptr<std::byte[]> data_;
+};
+
+/// a += b, element by element; equal shapes.
+void add_to(const Tensor& a, const Tensor& b);
+/// a += scale * b.
+void add_scaled_to(const Tensor& a, const Tensor& b, float scale);
+void scale_by(const Tensor& a, float factor);
+
+}  // namespace bigmodel

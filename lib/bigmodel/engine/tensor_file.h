@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors with names in a safetensors file: what a run writes (--logits) and reads (--input).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bigmodel/engine/tensor.h"
+
+namespace bigmodel {
+
+/// Replaces the file in one step. Throws IoError.
+void write_tensor_file(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors);
+
+}  // namespace bigmodel

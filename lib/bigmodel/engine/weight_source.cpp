@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/weight_source.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "bigmodel/checkpoint/convert_elements.h"
+#include "bigmodel/core/error.h"
+
+namespace bigmodel {
+namespace {
+
+/// A box of the memory tensor: where it starts and how far apart its elements are, in elements.
+struct Target {
+  std::byte* data;
+  Shape shape;
+  std::vector<std::int64_t> strides;
+};
+
+std::vector<std::int64_t> row_major(const Shape& shape) {
+  std::vector<std::int64_t> out(shape.size(), 1);
+  for (std::size_t d = shape.size(); d-- > 1;) out[d - 1] = out[d] * shape[d];
+  return out;
+}
+
+class Assembly {
+ public:
+  Assembly(const WeightSource& source, TensorReader& reader) : source_(source), reader_(reader), item_(static_cast<std::int64_t>(bit_size(source.dtype)) / 8) {}
+
+  void fill(const SourceForm& form, Target to) {
+    switch (form.kind) {
+      case DiskForm::Kind::name: return leaf(form, to);
+      case DiskForm::Kind::absent: throw InternalError(fmt::format("{}: has no file tensor", source_.name));
+      case DiskForm::Kind::transpose:
+        std::swap(to.shape[to.shape.size() - 1], to.shape[to.shape.size() - 2]);
+        std::swap(to.strides[to.strides.size() - 1], to.strides[to.strides.size() - 2]);
+        return fill(form.forms.front(), std::move(to));
+      case DiskForm::Kind::stack: {
+        Target below{to.data, Shape(to.shape.begin() + 1, to.shape.end()), {to.strides.begin() + 1, to.strides.end()}};
+        for (const SourceForm& f : form.forms) {
+          fill(f, below);
+          below.data += to.strides.front() * item_;
+        }
+        return;
+      }
+      case DiskForm::Kind::concat: {
+        const auto axis = static_cast<std::size_t>(form.axis);
+        to.shape[axis] /= static_cast<std::int64_t>(form.forms.size());
+        for (const SourceForm& f : form.forms) {
+          fill(f, to);
+          to.data += to.shape[axis] * to.strides[axis] * item_;
+        }
+        return;
+      }
+      case DiskForm::Kind::part: return part(form, to);
+    }
+  }
+
+ private:
+  void part(const SourceForm& form, const Target& to) {
+    const auto axis = static_cast<std::size_t>(form.axis);
+    Target whole{nullptr, to.shape, {}};
+    whole.shape[axis] *= form.count;
+    whole.strides = row_major(whole.shape);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(element_count(whole.shape, source_.name) * item_));
+    whole.data = bytes.data();
+    fill(form.forms.front(), whole);
+    copy(bytes.data() + form.index * to.shape[axis] * whole.strides[axis] * item_, whole.strides, to);
+  }
+
+  void leaf(const SourceForm& form, const Target& to) {
+    const CheckpointTensor& tensor = *form.tensor;
+    const std::vector<std::int64_t> packed = row_major(to.shape);
+    const auto count = static_cast<std::size_t>(element_count(to.shape, source_.name));
+    const std::size_t bytes = count * static_cast<std::size_t>(item_);
+    if (tensor.dtype == source_.dtype && to.strides == packed) return reader_.read(tensor, 0, {to.data, bytes});
+    std::vector<std::byte> raw(static_cast<std::size_t>(tensor.size_bytes));
+    reader_.read(tensor, 0, raw);
+    if (tensor.dtype != source_.dtype) {
+      std::vector<std::byte> converted(bytes);
+      convert_elements(tensor.dtype, raw, source_.dtype, converted);
+      raw = std::move(converted);
+    }
+    copy(raw.data(), packed, to);
+  }
+
+  void copy(const std::byte* from, const std::vector<std::int64_t>& strides, const Target& to) {
+    copy_dimension(from, strides, to.data, to, 0);
+  }
+
+  void copy_dimension(const std::byte* from, const std::vector<std::int64_t>& strides, std::byte* data, const Target& to, std::size_t d) {
+    if (d == to.shape.size()) {
+      std::memcpy(data, from, static_cast<std::size_t>(item_));
+      return;
+    }
+    const bool last = d + 1 == to.shape.size();
+    if (last && strides[d] == 1 && to.strides[d] == 1) {
+      std::memcpy(data, from, static_cast<std::size_t>(to.shape[d] * item_));
+      return;
+    }
+    for (std::int64_t i = 0; i < to.shape[d]; ++i) {
+      copy_dimension(from + i * strides[d] * item_, strides, data + i * to.strides[d] * item_, to, d + 1);
+    }
+  }
+
+  const WeightSource& source_;
+  TensorReader& reader_;
+  std::int64_t item_;
+};
+
+}  // namespace
+
+std::uint64_t WeightSource::size_bytes() const { return static_cast<std::uint64_t>(byte_count(dtype, element_count(shape, name))); }
+
+const CheckpointTensor* WeightSource::plain() const {
+  if (form.kind != DiskForm::Kind::name || form.tensor == nullptr) return nullptr;
+  return form.tensor->dtype == dtype && form.tensor->plain() ? form.tensor : nullptr;
+}
+
+void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out) {
+  BIGMODEL_ASSERT(out.size() == source.size_bytes());
+  Assembly(source, reader).fill(source.form, {out.data(), source.shape, row_major(source.shape)});
+}
+
+}  // namespace bigmodel

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the bytes of one memory tensor come from: one file tensor, or several put together as the description says.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/tensor_reader.h"
+#include "bigmodel/model/meta_graph.h"
+
+namespace bigmodel {
+
+/// A DiskForm whose leaves are tensors of a checkpoint.
+struct SourceForm {
+  DiskForm::Kind kind = DiskForm::Kind::name;
+  const CheckpointTensor* tensor = nullptr;  ///< Kind::name
+  int axis = 0, index = 0, count = 1;
+  std::vector<SourceForm> forms;
+};
+
+struct WeightSource {
+  std::string name;       ///< in memory
+  Shape shape;            ///< in memory
+  DType dtype = DType::float32;   ///< of the bytes in memory
+  SourceForm form;
+
+  std::uint64_t size_bytes() const;
+  /// The file tensor whose bytes are the tensor's, or null where bytes must be moved or converted.
+  const CheckpointTensor* plain() const;
+};
+
+/// Fills `out` (size_bytes() of it). Throws IoError, FormatError (the file changed or is cut), UnsupportedError (a conversion that
+/// there is none of). Scratch memory: one file tensor where bytes are moved or converted.
+void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out);
+
+}  // namespace bigmodel

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which bytes of a checkpoint are which tensors of a model: names, ties, prefixes and dtypes resolved once, before anything is read.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/engine/weight_source.h"
+#include "bigmodel/model/meta_graph.h"
+
+namespace bigmodel {
+
+/// Sources by memory name. Immutable, so thread-safe. The checkpoint and the graph must outlive it.
+class WeightStore {
+ public:
+  /// `dtype`: what the model is run in. Weights keep their stored dtype where that is the same, or where float32 is wanted and bf16 or f16
+  /// stored: widening is exact, so the kernels do it. Names are looked for as files have them, as memory has them, and without or with a
+  /// base model's prefix. Throws FormatError (a tensor of another shape), UnsupportedError (a dtype that is no weight: packed, quantised).
+  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype);
+
+  /// By any of the tied names; null where the checkpoint has none of them.
+  const WeightSource* find(const std::string& name) const;
+  const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
+  /// Names of the file that no tensor of the model uses.
+  const std::vector<std::string>& unexpected() const noexcept { return unexpected_; }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::unordered_map<std::string, WeightSource> sources_;       ///< by the first name of the tied group
+  std::unordered_map<std::string, std::string> first_names_;    ///< tied name -> first name
+  std::vector<std::string> unexpected_;
+};
+
+}  // namespace bigmodel

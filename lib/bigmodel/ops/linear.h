@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products of float32 activations with stored weights.
+#pragma once
+
+#include "bigmodel/core/tensor_view.h"
+
+namespace bigmodel::ops {
+
+/// y[r, o] = sum over i of x[r, i] * weight[o, i] + bias[o]. weight [out, in] of f32, bf16 or f16; x [rows, in], y [rows, out] float32;
+/// bias [out] or null. Products and sums are float32; a row's result does not depend on `rows`. x and y must not overlap.
+void linear(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
+
+/// The same for weight [in, out] (GPT-2's Conv1D).
+void linear_transposed(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
+
+}  // namespace bigmodel::ops

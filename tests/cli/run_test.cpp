@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// `bigmodel run` from outside.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "cli/json_schema.h"
+#include "cli/run_binary.h"
+#include "support/shared_folder.h"
+#include "support/temp_folder.h"
+
+namespace bigmodel::test {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string joined(const Json& ids) { return fmt::format("{}", fmt::join(ids.get<std::vector<std::int64_t>>(), ",")); }
+
+std::string llama() { return golden_path("engine/llama-llama3").string(); }
+
+}  // namespace
+
+TEST_SUITE("cli/run") {
+  TEST_CASE("the model inside the program tells the stories that its makers recorded") {
+    std::ifstream file(source_root() / "apps/bigmodel/demo_model/expected.json");
+    const Json expected = Json::parse(file);
+    for (const Json& story : expected.at("continuations")) {
+      for (const char* device : {"cpu", "disk"}) {
+        const std::string count = std::to_string(story.at("new_ids").size());
+        const RunResult r = run_binary({"run", "--ids", joined(story.at("prompt_ids")), "--greedy", "--max-new-tokens", count, "--device-map", device, "--json"});
+        CHECK(r.exit_code == 0);
+        CHECK(faults_of("run", r.out) == "");
+        const Json json = Json::parse(r.out);
+        CHECK(json.at("output_ids").at(0) == story.at("new_ids"));
+        CHECK(json.at("source") == "embedded");
+        CHECK(json.at("dtype") == "bfloat16");
+        CHECK((json.at("placement").at("disk_bytes") > 0) == (std::string(device) == "disk"));
+      }
+    }
+  }
+
+  TEST_CASE("logits are the same to the bit wherever the weights lie") {
+    const TempFolder folder;
+    std::string first;
+    for (const char* map : {"cpu", "disk", R"({"model.layers.0": "disk", "": "cpu"})", R"({"model.layers": "cpu", "": "disk"})"}) {
+      const std::string file = (folder / "logits.safetensors").string();
+      const RunResult r = run_binary({"run", llama(), "--ids", "5,9,31,7", "--max-new-tokens", "0", "--logits", file, "--device-map", map, "--json"});
+      CHECK(r.exit_code == 0);
+      std::ifstream in(file, std::ios::binary);
+      const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+      CHECK(bytes.size() > 1000);
+      if (first.empty()) first = bytes;
+      CHECK(bytes == first);
+    }
+  }
+
+  TEST_CASE("prompts of different lengths come out as each alone") {
+    const TempFolder folder;
+    const std::string file = folder.write("ids.json", "[[5, 9, 31, 7], [8, 2]]").string();
+    const auto ids_of = [](const RunResult& r) { return Json::parse(r.out).at("output_ids"); };
+    const Json both = ids_of(run_binary({"run", llama(), "--ids-file", file, "--max-new-tokens", "6", "--json"}));
+    CHECK(both.size() == 2);
+    CHECK(both.at(0) == ids_of(run_binary({"run", llama(), "--ids", "5,9,31,7", "--max-new-tokens", "6", "--json"})).at(0));
+    CHECK(both.at(1) == ids_of(run_binary({"run", llama(), "--ids", "8,2", "--max-new-tokens", "6", "--json"})).at(0));
+  }
+
+  TEST_CASE("what cannot be run ends with its own exit code and says why") {
+    const TempFolder folder;
+    const auto fails = [](std::vector<std::string> args, int code, const char* words) {
+      args.insert(args.begin(), "run");
+      const RunResult r = run_binary(args);
+      CHECK(r.exit_code == code);
+      CHECK_MESSAGE(r.err.find(words) != std::string::npos, r.err);
+    };
+    fails({llama()}, 2, "expected a prompt");
+    fails({llama(), "--ids", "1,x"}, 2, "--ids: expected ids");
+    fails({llama(), "--ids", "1,999999"}, 2, "id 999999, expected 0 to");
+    fails({llama(), "--ids", "-3"}, 2, "id -3");
+    fails({llama(), "--ids", "1", "--device-map", "{\"\": 0}"}, 8, "runs on the CPU");
+    fails({llama(), "--ids", "1", "--device-map", "{\"model\": \"cpu\"}"}, 2, "says nothing of 'lm_head");
+    fails({llama(), "--ids", "1", "--dtype", "int8"}, 2, "--dtype");
+    fails({llama(), "--ids-file", folder.write("ids.json", "{\"input_ids\": [[1, 2]], \"attention_mask\": [[1, 0]]}").string()}, 2, "padded on the right");
+    // A config without weights, a cut file, weights of another shape, a type that nobody runs.
+    const std::string config = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 50})";
+    folder.write("none/config.json", config);
+    fails({(folder / "none").string(), "--ids", "1"}, 3, "none");
+    std::filesystem::copy(llama(), folder / "other");
+    folder.write("other/config.json", config);
+    fails({(folder / "other").string(), "--ids", "1"}, 6, "expected [50, 32]");
+    std::filesystem::copy(llama(), folder / "cut");
+    std::filesystem::resize_file(folder / "cut" / "model.safetensors", 20000);
+    fails({(folder / "cut").string(), "--ids", "1"}, 6, "cut");
+    std::filesystem::copy(llama(), folder / "vit");
+    folder.write("vit/config.json", R"({"model_type": "vit"})");
+    fails({(folder / "vit").string(), "--ids", "1"}, 6, "cannot be run");
+  }
+}
+
+}  // namespace bigmodel::test

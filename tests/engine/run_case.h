@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// One case of the run goldens: loads the model folder and says where its answers differ from the reference's.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bigmodel::test {
+
+struct CaseResult {
+  std::string refused;                  ///< the engine's reason for not running the type; empty where it ran
+  std::vector<std::string> faults;      ///< what differs; empty: equal
+};
+
+/// A decoder: prompt logits, hidden states, greedy ids with and without cache, a padded batch, and bfloat16, each within the record's
+/// tolerance; then everything again with all weights on disk, bit for bit.
+CaseResult check_decoder(const std::filesystem::path& folder);
+
+/// Folders of a set of cases, sorted: those with an expected.json whose kind is `kind`.
+std::vector<std::filesystem::path> cases_of_kind(const std::filesystem::path& set, const std::string& kind);
+
+}  // namespace bigmodel::test
