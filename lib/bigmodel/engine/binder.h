@@ -32,6 +32,8 @@ class Binder {
   std::size_t cache_slots() const noexcept { return cache_slots_; }
   /// The number of the layer that is being bound, from 0.
   std::int64_t layer_index = 0;
+  /// Which use of a shared block is being bound; -1 outside of one.
+  std::int64_t shared_use = -1;
 
  private:
   std::size_t cache_slots_ = 0;

@@ -44,6 +44,7 @@ RopeTable::RopeTable(Roles& roles, std::int64_t head_dim) {
   const spec::Value* scaling = roles.find("rope_scaling");
   max_positions_ = roles.integer("rope_max_positions", 0);
   original_positions_ = roles.integer("rope_original_positions", 0);
+  short_only_ = roles.boolean("rope_short_only", false);
   if (pairing.empty()) return;
   present_ = true;
   if (pairing != "half" && pairing != "interleaved") roles.refuse("rope", fmt::format("unknown pairing '{}'", pairing));
@@ -172,7 +173,7 @@ RopeTable::Frequencies RopeTable::frequencies(std::int64_t longest) const {
         f = interpolated * (1.0F - keep) + f * keep;
         break;
       }
-      case Kind::longrope: f = 1.0F / (static_cast<float>((is_long ? long_factors_ : short_factors_)[i]) * power(i)); break;
+      case Kind::longrope: f = 1.0F / (static_cast<float>((is_long && !short_only_ ? long_factors_ : short_factors_)[i]) * power(i)); break;
       case Kind::llama3: {
         const auto context = static_cast<double>(original_positions_);
         const double wavelength = 2 * std::numbers::pi / f;

@@ -17,7 +17,7 @@ class Roles;
 class RopeTable {
  public:
   /// Roles: rope ("half", "interleaved"; null: no rope), rope_dim, rope_theta, rope_scaling (a map with rope_type), rope_max_positions,
-  /// rope_original_positions. Throws UnsupportedError for an unknown rope_type.
+  /// rope_original_positions, rope_short_only. Throws UnsupportedError for an unknown rope_type.
   explicit RopeTable(Roles& roles, std::int64_t head_dim);
 
   bool present() const noexcept { return present_; }
@@ -49,6 +49,7 @@ class RopeTable {
   bool truncate_ = true;
   double low_ = 1, high_ = 4;
   double proportion_ = 1;
+  bool short_only_ = false;       ///< longrope: the short factors, whatever the length
   std::vector<double> short_factors_, long_factors_;
 };
 

@@ -11,6 +11,7 @@
 #include "bigmodel/engine/alibi.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/linear.h"
+#include "bigmodel/engine/blocks/shared_layer.h"
 #include "bigmodel/engine/cache.h"
 #include "bigmodel/engine/rope_table.h"
 #include "bigmodel/ops/attention.h"
@@ -44,7 +45,8 @@ class Attention : public BoundBlock {
  public:
   explicit Attention(Roles& roles)
       : heads_(roles.integer("heads")), kv_heads_(roles.integer("kv_heads", heads_)), head_dim_(roles.integer("head_dim")),
-        slot_(roles.binder().next_cache_slot()), rope_(roles, head_dim_), alibi_(roles, heads_) {
+        slot_(roles.binder().next_cache_slot()), rope_(roles, head_dim_), alibi_(roles, heads_),
+        q_adapter_(roles, "q_adapters"), k_adapter_(roles, "k_adapters"), v_adapter_(roles, "v_adapters") {
     if (heads_ <= 0 || kv_heads_ <= 0 || heads_ % kv_heads_ != 0 || head_dim_ <= 0) roles.refuse("kv_heads", fmt::format("{} for {} heads", kv_heads_, heads_));
     const std::string layout = roles.text("layout", "");
     layout_ = find_layout(roles, layout);
@@ -125,6 +127,9 @@ class Attention : public BoundBlock {
       out.q = (*q_)(x, state);
       out.k = (*k_)(x, state);
       out.v = (*v_)(x, state);
+      q_adapter_.add_to(out.q, x, state);
+      k_adapter_.add_to(out.k, x, state);
+      v_adapter_.add_to(out.v, x, state);
       if (gated_) split_gate(out);
       return out;
     }
@@ -234,6 +239,7 @@ class Attention : public BoundBlock {
   std::size_t slot_;
   RopeTable rope_;
   Alibi alibi_;
+  Adapter q_adapter_, k_adapter_, v_adapter_;
   Layout layout_ = Layout::side_by_side;
   Module* qkv_ = nullptr;
   Module* q_ = nullptr;

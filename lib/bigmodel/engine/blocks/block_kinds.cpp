@@ -6,10 +6,15 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/attention.h"
 #include "bigmodel/engine/blocks/decoder.h"
+#include "bigmodel/engine/blocks/latent_attention.h"
 #include "bigmodel/engine/blocks/layer.h"
+#include "bigmodel/engine/blocks/mamba.h"
 #include "bigmodel/engine/blocks/mlp.h"
+#include "bigmodel/engine/blocks/moe.h"
 #include "bigmodel/engine/blocks/norm.h"
 #include "bigmodel/engine/blocks/positions.h"
+#include "bigmodel/engine/blocks/recurrent.h"
+#include "bigmodel/engine/blocks/shared_layer.h"
 
 namespace bigmodel {
 
@@ -18,15 +23,27 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"attention", &make_attention},
       {"causal_lm", &make_causal_lm},
       {"decoder", &make_decoder},
+      {"experts", &make_experts},
+      {"gated_delta_net", &make_gated_delta_net},
+      {"gated_linear_recurrence", &make_gated_linear_recurrence},
       {"gated_mlp", &make_gated_mlp},
+      {"latent_attention", &make_latent_attention},
       {"layer_norm", &make_layer_norm},
+      {"mamba", &make_mamba},
+      {"mamba2", &make_mamba2},
       {"mlp", &make_mlp},
+      {"moe", &make_moe},
       {"norm_per_head", &make_norm_per_head},
       {"parallel_layer", &make_parallel_layer},
       {"postnorm_layer", &make_postnorm_layer},
       {"prenorm_layer", &make_prenorm_layer},
       {"rms_norm", &make_rms_norm},
+      {"rwkv_channel_mix", &make_rwkv_channel_mix},
+      {"rwkv_time_mix", &make_rwkv_time_mix},
       {"sandwich_layer", &make_prenorm_layer},
+      {"shared_before_mamba", &make_shared_before_mamba},
+      {"shared_layer", &make_shared_layer},
+      {"short_conv", &make_short_conv},
       {"sinusoidal_positions", &make_sinusoidal_positions},
   };
   for (const auto& [name, maker] : kKinds) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -18,6 +19,10 @@ class Decoder : public BoundBlock {
       : embed_(&roles.need_embedding("embed")), positions_(roles.embedding("positions")), position_offset_(roles.integer("position_offset", 0)),
         embed_norm_(roles.child("embed_norm")), project_in_(roles.linear("project_in")), project_out_(roles.linear("project_out")),
         norm_(roles.child("norm")), embed_scale_(roles.number("embed_scale", 1.0F)) {
+    if (roles.boolean("embed_scale_bf16", false)) {
+      const auto bits = std::bit_cast<std::uint32_t>(embed_scale_);
+      embed_scale_ = std::bit_cast<float>((bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u);
+    }
     Module* list = roles.plain_module("layers");
     if (list == nullptr) roles.refuse("layers", "is missing");
     for (const auto& layer : list->children()) {

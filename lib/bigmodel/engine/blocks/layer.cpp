@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
 
@@ -50,15 +52,23 @@ class ResidualLayer : public BoundBlock {
     if (!roles.boolean("norm_first", true)) order_ = Order::after;
     const std::int64_t every = roles.integer("rescale_every", 0);
     halve_after_ = every > 0 && (roles.binder().layer_index + 1) % every == 0;
+    // The stream was halved so often before; what this layer adds must be as small.
+    if (every > 0) scale1_ = scale2_ = std::ldexp(1.0F, -static_cast<int>(roles.binder().layer_index / every));
     if (order_ == Order::after && (norm1_ == nullptr || (ffn_.present() && norm2_ == nullptr))) roles.refuse("norm1", "is missing");
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = norm_input_ == nullptr ? arguments.front() : (*norm_input_)(arguments.front(), state);
     if (parallel_) return side_by_side(x, state);
-    x = part(x, norm1_, norm1_out_, scale1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
+    // A second argument joins the stream for the mixer only.
+    Tensor joined = x;
+    if (arguments.size() > 1) {
+      joined = x.clone();
+      add_to(joined, arguments[1]);
+    }
+    x = part(x, joined, norm1_, norm1_out_, scale1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
     if (ffn_.present()) {
-      x = part(x, norm2_, norm2_out_, scale2_, state, [&](const Tensor& in) { return ffn_(in, state); });
+      x = part(x, x, norm2_, norm2_out_, scale2_, state, [&](const Tensor& in) { return ffn_(in, state); });
     }
     if (halve_after_) scale_by(x, 0.5F);
     return x;
@@ -66,8 +76,8 @@ class ResidualLayer : public BoundBlock {
 
  private:
   template <typename F>
-  Tensor part(const Tensor& x, Module* norm, Module* norm_out, float scale, ForwardState& state, F&& run) const {
-    const Tensor in = order_ == Order::pre && norm != nullptr ? (*norm)(x, state) : x;
+  Tensor part(const Tensor& x, const Tensor& input, Module* norm, Module* norm_out, float scale, ForwardState& state, F&& run) const {
+    const Tensor in = order_ == Order::pre && norm != nullptr ? (*norm)(input, state) : input;
     Tensor out = run(in);
     if (order_ == Order::post && norm != nullptr) out = (*norm)(out, state);
     if (norm_out != nullptr) out = (*norm_out)(out, state);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/blocks/shared_layer.h"
 
 namespace bigmodel {
 namespace {
@@ -32,7 +33,7 @@ class GatedMlp : public BoundBlock {
  public:
   explicit GatedMlp(Roles& roles)
       : act_(roles.activation("act")), gate_(roles.linear("gate")), up_(roles.linear("up")), gate_up_(roles.linear("gate_up")),
-        down_(&roles.need_linear("down")) {
+        down_(&roles.need_linear("down")), adapter_(roles, "adapters") {
     if ((gate_up_ == nullptr) == (gate_ == nullptr || up_ == nullptr)) roles.refuse("gate_up", "expected either gate and up, or gate_up");
   }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
@@ -45,6 +46,7 @@ class GatedMlp : public BoundBlock {
       return (*down_)(gate, state);
     }
     const Tensor both = (*gate_up_)(x, state);
+    adapter_.add_to(both, x, state);
     if (both.width() % 2 != 0) throw FormatError(fmt::format("module '{}': gate and up of width {}", self.name(), both.width()));
     const std::int64_t width = both.width() / 2;
     Shape shape = both.shape();
@@ -63,6 +65,7 @@ class GatedMlp : public BoundBlock {
   Module* up_;
   Module* gate_up_;
   Module* down_;
+  Adapter adapter_;
 };
 
 }  // namespace

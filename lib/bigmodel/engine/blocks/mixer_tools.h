@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What several mixers need: columns of a projection, small weights as floats, a state in the cache or a passing one.
+#pragma once
+
+#include <vector>
+
+#include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/module.h"
+
+namespace bigmodel {
+
+/// The columns [from, from + width) of every row.
+Tensor columns(const Tensor& x, std::int64_t from, std::int64_t width);
+
+/// All elements of a weight, widened.
+std::vector<float> values(const ModuleTensor& tensor);
+
+/// log(1 + e^x), as PyTorch computes it.
+float softplus(float x);
+
+/// The state of a mixer in the cache, or a fresh one that goes with this object where there is no cache.
+class KeptState {
+ public:
+  KeptState(ForwardState& state, std::size_t slot, std::vector<Shape> shapes);
+
+  bool fresh() const noexcept { return fresh_; }   ///< nothing was there before this call
+  const Tensor& operator[](std::size_t i) const { return (*tensors_)[i]; }
+
+ private:
+  Cache local_;
+  bool fresh_;
+  std::vector<Tensor>* tensors_;
+};
+
+}  // namespace bigmodel
