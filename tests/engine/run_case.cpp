@@ -182,6 +182,56 @@ class DecoderCheck {
 
 }  // namespace
 
+CaseResult check_encoder(const fs::path& folder) {
+  CaseResult out;
+  try {
+    const Expected expected(folder);
+    const double tolerance = expected.json.at("tolerance_fp32_max_abs").get<double>();
+    const Shape shape = expected.shape("in.input_ids");
+    for (const char* device : {"cpu", "disk"}) {
+      const std::unique_ptr<LoadedModel> model = load(folder, DType::float32, device);
+      ForwardState state;
+      state.batch = shape[0];
+      state.length = shape[1];
+      for (const std::int64_t m : expected.ids("in.attention_mask")) state.valid.push_back(m != 0 ? 1 : 0);
+      if (expected.has("in.token_type_ids")) state.token_types = Tensor::of_ids(shape, expected.ids("in.token_type_ids"));
+      place_tokens(state);
+      model->forward(Tensor::of_ids(shape, expected.ids("in.input_ids")), state);
+      std::size_t compared = 0;
+      for (const auto& [name, tensor] : state.outputs) {
+        if (!expected.has("out." + name)) {
+          out.faults.push_back(fmt::format("gives '{}', which the reference does not", name));
+          continue;
+        }
+        ++compared;
+        const std::vector<float> want = expected.floats("out." + name);
+        if (tensor.shape() != expected.shape("out." + name)) {
+          out.faults.push_back(fmt::format("{} has shape {}", name, to_string(tensor.shape())));
+          continue;
+        }
+        const bool by_token = tensor.shape().size() >= 2 && tensor.shape()[1] == shape[1];
+        const std::size_t rows = static_cast<std::size_t>(by_token ? shape[0] * shape[1] : 1);
+        const std::size_t each = want.size() / rows;
+        for (std::size_t r = 0; r < rows; ++r) {
+          if (by_token && state.valid[r] == 0) continue;
+          const double off = largest_difference(floats_of(tensor).subspan(r * each, each), std::span(want).subspan(r * each, each));
+          if (!(off <= tolerance)) {
+            out.faults.push_back(fmt::format("{}: {} off by {:.2e}, allowed {:.0e}", device, name, off, tolerance));
+            break;
+          }
+        }
+      }
+      for (const CheckpointTensor& t : expected.file.tensors) compared -= t.name.starts_with("out.") ? 1 : 0;
+      if (compared != 0) out.faults.emplace_back("does not give every output of the reference");
+    }
+  } catch (const UnsupportedError& e) {
+    out.refused = e.message();
+  } catch (const std::exception& e) {
+    out.faults.emplace_back(e.what());
+  }
+  return out;
+}
+
 CaseResult check_decoder(const fs::path& folder) {
   CaseResult out;
   try {

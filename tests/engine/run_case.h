@@ -18,6 +18,9 @@ struct CaseResult {
 /// tolerance; then everything again with all weights on disk, bit for bit.
 CaseResult check_decoder(const std::filesystem::path& folder);
 
+/// A text encoder with or without a head: every output within the tolerance (rows of tokens only where the mask is 1), weights in RAM and on disk.
+CaseResult check_encoder(const std::filesystem::path& folder);
+
 /// Folders of a set of cases, sorted: those with an expected.json whose kind is `kind`.
 std::vector<std::filesystem::path> cases_of_kind(const std::filesystem::path& set, const std::string& kind);
 

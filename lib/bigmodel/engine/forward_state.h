@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "bigmodel/core/progress.h"
@@ -23,6 +25,8 @@ struct ForwardState {
   std::int64_t longest = 0;               ///< 1 + the largest position of the whole batch (dynamic and longrope look at it)
   bool last_only = false;                 ///< heads compute the last position alone
   Tensor embeddings;                      ///< the decoder's input rows (shared blocks of zamba2 read them again)
+  Tensor token_types;                     ///< int64 [batch, length], token_type_ids; empty: all 0
+  std::vector<std::pair<std::string, Tensor>> outputs;   ///< what encoders and heads give, under the reference's names
   std::vector<Tensor>* hidden_states = nullptr;  ///< where given: the stream before every layer, then the final one
   WorkContext work;
 

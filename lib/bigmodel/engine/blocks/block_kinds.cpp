@@ -6,6 +6,7 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/attention.h"
 #include "bigmodel/engine/blocks/decoder.h"
+#include "bigmodel/engine/blocks/encoder.h"
 #include "bigmodel/engine/blocks/latent_attention.h"
 #include "bigmodel/engine/blocks/layer.h"
 #include "bigmodel/engine/blocks/mamba.h"
@@ -23,10 +24,13 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"attention", &make_attention},
       {"causal_lm", &make_causal_lm},
       {"decoder", &make_decoder},
+      {"embeddings", &make_embeddings},
+      {"encoder", &make_encoder},
       {"experts", &make_experts},
       {"gated_delta_net", &make_gated_delta_net},
       {"gated_linear_recurrence", &make_gated_linear_recurrence},
       {"gated_mlp", &make_gated_mlp},
+      {"head", &make_head},
       {"latent_attention", &make_latent_attention},
       {"layer_norm", &make_layer_norm},
       {"mamba", &make_mamba},
@@ -43,6 +47,7 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"sandwich_layer", &make_prenorm_layer},
       {"shared_before_mamba", &make_shared_before_mamba},
       {"shared_layer", &make_shared_layer},
+      {"shared_layers", &make_shared_layers},
       {"short_conv", &make_short_conv},
       {"sinusoidal_positions", &make_sinusoidal_positions},
   };

@@ -50,6 +50,7 @@ class ResidualLayer : public BoundBlock {
         scale1_(roles.number("scale1", 1.0F)), scale2_(roles.number("scale2", 1.0F)),
         residual_after_norm_(roles.boolean("residual_after_norm", false)) {
     if (!roles.boolean("norm_first", true)) order_ = Order::after;
+    if (roles.boolean("norm_after_sum", false)) order_ = Order::after;
     const std::int64_t every = roles.integer("rescale_every", 0);
     halve_after_ = every > 0 && (roles.binder().layer_index + 1) % every == 0;
     // The stream was halved so often before; what this layer adds must be as small.

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text encoders, and the heads above them.
+#pragma once
+
+#include <memory>
+
+#include "bigmodel/engine/roles.h"
+
+namespace bigmodel {
+
+/// Kind embeddings: ids -> norm(words + positions + types). Roles: words, positions, types, norm, padding (positions count the ids that are
+/// not this one, and start behind it).
+std::unique_ptr<BoundBlock> make_embeddings(Roles& roles);
+
+/// Kind encoder: ids -> [batch, length, size]; gives last_hidden_state and, with `pool` (a matrix on the first token, then pool_act),
+/// pooler_output. Roles: embed, project, layers or shared, norm, pool, pool_act.
+std::unique_ptr<BoundBlock> make_encoder(Roles& roles);
+
+/// Kind shared_layers: `depth` layers that take their weights from few groups in turn.
+std::unique_ptr<BoundBlock> make_shared_layers(Roles& roles);
+
+/// Kind head: reads what the body gives ("tokens", "first" token, or "pooled") and runs the steps (matrices, norms, names of activations);
+/// gives logits, or start_logits and end_logits where `spans`.
+std::unique_ptr<BoundBlock> make_head(Roles& roles);
+
+}  // namespace bigmodel
