@@ -96,6 +96,7 @@ _bigmodel() {
             '--greedy[take the likeliest token in each step, whatever generation_config.json says]' \
             '--max-new-tokens[stop after N new tokens; 0 runs the prompt only]:N: ' \
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
+            '--input[named input tensors from a safetensors file, for models that do not generate]:FILE:_files' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
             '--device-map[where weights lie\: cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
             {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
@@ -42,6 +43,13 @@ std::vector<OptionSpec> option_rows() {
        .kind = ValueKind::path,
        .value_name = "FILE",
        .help = "write the prompt's logits [batch, length, vocabulary] in float32 to a safetensors file",
+       .more = "Models that do not generate write every output under the reference's names.",
+       .settable = false},
+      {.name = "input",
+       .kind = ValueKind::path,
+       .value_name = "FILE",
+       .help = "named input tensors from a safetensors file, for models that do not generate",
+       .more = "input_ids, attention_mask and token_type_ids of text encoders.",
        .settable = false},
       {.name = "dtype",
        .kind = ValueKind::dtype,
@@ -132,6 +140,23 @@ DType run_dtype(const Options& options, const MetaGraph& graph, const Checkpoint
   return graph.stored_dtype.value_or(DType::float32);
 }
 
+/// Prompts of ids as an encoder's inputs: padding goes behind the tokens there.
+std::map<std::string, Tensor> inputs_of(const TokenBatch& prompt) {
+  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> mask;
+  for (std::int64_t r = 0; r < prompt.rows; ++r) {
+    const auto first = static_cast<std::size_t>(r * prompt.length);
+    std::size_t padding = 0;
+    while (!prompt.valid.empty() && padding < static_cast<std::size_t>(prompt.length) && prompt.valid[first + padding] == 0) ++padding;
+    for (std::size_t c = 0; c < static_cast<std::size_t>(prompt.length); ++c) {
+      const bool token = c + padding < static_cast<std::size_t>(prompt.length);
+      ids.push_back(prompt.ids[first + (token ? c + padding : c + padding - static_cast<std::size_t>(prompt.length))]);
+      mask.push_back(token ? 1 : 0);
+    }
+  }
+  return {{"input_ids", Tensor::of_ids({prompt.rows, prompt.length}, ids)}, {"attention_mask", Tensor::of_ids({prompt.rows, prompt.length}, mask)}};
+}
+
 ExitStatus run(const Options& options, Session& session) {
   RunResult result;
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
@@ -155,8 +180,13 @@ ExitStatus run(const Options& options, Session& session) {
   for (const std::string& warning : result.warnings) session.notes.warning(warning);
 
   const std::int64_t pad_id = 0;
-  if (options.given("ids") == options.given("ids-file")) throw UsageError("run: expected a prompt", "give --ids or --ids-file");
-  if (options.given("ids")) {
+  const int prompts = int{options.given("ids")} + int{options.given("ids-file")} + int{options.given("input")};
+  if (prompts != 1) throw UsageError("run: expected a prompt", "give --ids, --ids-file or --input");
+  const bool generating = generates(graph) && !options.given("input");
+  std::map<std::string, Tensor> inputs;
+  if (options.given("input")) {
+    inputs = read_tensor_file(options.text("input"));
+  } else if (options.given("ids")) {
     result.prompt = pad_left({parse_ids(options.text("ids"))}, pad_id);
   } else {
     const std::string file = options.text("ids-file");
@@ -177,6 +207,20 @@ ExitStatus run(const Options& options, Session& session) {
   for (const std::string& name : model->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));
   result.placement = model->placement();
   result.device_map = model->hf_device_map();
+
+  if (!generating) {
+    if (inputs.empty()) inputs = inputs_of(result.prompt);
+    result.outputs = infer(*model, inputs, session.work);
+    result.peak_rss_bytes = peak_rss_bytes();
+    if (options.given("logits")) write_tensor_file(options.text("logits"), result.outputs);
+    if (options.flag("json")) {
+      print_run_json(result, model->graph(), session.out);
+    } else {
+      for (const auto& [name, tensor] : result.outputs) session.out.line(fmt::format("{} float32 {}", name, to_string(tensor.shape())));
+      session.notes.note(run_summary(result));
+    }
+    return ExitStatus::done;
+  }
 
   GenerateOptions generation;
   generation.max_new_tokens = options.find_integer("max-new-tokens").value_or(128);

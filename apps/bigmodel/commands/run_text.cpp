@@ -43,6 +43,11 @@ void print_run_json(const RunResult& result, const MetaGraph& graph, Output& out
   Json finish = Json::array();
   for (const FinishReason reason : g.finish) finish.push_back(std::string(to_string(reason)));
   json["finish"] = std::move(finish);
+  if (!result.outputs.empty()) {
+    Json outputs = Json::object();
+    for (const auto& [name, tensor] : result.outputs) outputs[name] = {{"dtype", "float32"}, {"shape", tensor.shape()}};
+    json["outputs"] = std::move(outputs);
+  }
   json["placement"] = {{"gpu_bytes", Json::object()}, {"ram_bytes", result.placement.ram_bytes}, {"disk_bytes", result.placement.disk_bytes}};
   Json map = Json::object();
   for (const auto& [module, device] : result.device_map) {
@@ -70,6 +75,7 @@ std::string run_summary(const RunResult& result) {
   if (result.placement.disk_bytes > 0) {
     out += fmt::format(", {} from disk in every pass through {} of slots", format_binary(result.placement.disk_bytes), format_binary(result.placement.slot_bytes));
   }
+  if (result.generated.ids.empty()) return out;
   out += fmt::format("; prompt of {} in {:.0f} ms", result.prompt.length, g.prefill_s * 1e3);
   if (g.decode_steps > 0) out += fmt::format(", then {:.1f} tokens/s", tokens_per_second(g, result.prompt.rows));
   return out;

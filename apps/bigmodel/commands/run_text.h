@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bigmodel/engine/generate.h"
+#include "bigmodel/engine/infer.h"
 #include "commands/model_argument.h"
 #include "render/output.h"
 
@@ -16,6 +17,7 @@ struct RunResult {
   DType dtype = DType::float32;
   TokenBatch prompt;
   GenerateResult generated;
+  NamedTensors outputs;             ///< of a model that does not generate
   std::vector<std::string> texts;   ///< empty without a tokenizer
   Placement placement;
   DeviceMap device_map;

@@ -81,12 +81,12 @@ class Attention : public BoundBlock {
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     Projected p = project(x, state);
+    if (!norm_after_rope_) norm(p, state);
     if (clip_ > 0) {
       clamp(p.q, clip_);
       clamp(p.k, clip_);
       clamp(p.v, clip_);
     }
-    if (!norm_after_rope_) norm(p, state);
     rope_.apply(p.q.f32(), x.rows(), heads_, head_dim_, state.positions, state.longest);
     rope_.apply(p.k.f32(), x.rows(), kv_heads_, head_dim_, state.positions, state.longest);
     if (norm_after_rope_) norm(p, state);

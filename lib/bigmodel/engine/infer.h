@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pass of a model that does not generate: named inputs in, named outputs out, under the reference's names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bigmodel/engine/big_modeling.h"
+
+namespace bigmodel {
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+/// Text encoders: input_ids int64 [batch, length], attention_mask (1 for tokens; optional), token_type_ids (optional). Gives
+/// last_hidden_state, pooler_output, logits, start_logits, end_logits, ... . Throws UsageError for missing or misshapen inputs.
+NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work = {});
+
+/// Whether the model continues token ids (engine/generate.h).
+bool generates(const MetaGraph& graph);
+
+}  // namespace bigmodel
