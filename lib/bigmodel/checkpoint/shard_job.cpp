@@ -152,7 +152,7 @@ ShardJob plan_shard_job(const Checkpoint& checkpoint, const ShardOptions& option
   }
   if (!job.plan.sharded()) {
     for (const auto& [from, to] : job.dropped) {
-      const auto same_key = [&](const auto& pair) { return pair.first == from; };
+      const auto same_key = [&from = from](const auto& pair) { return pair.first == from; };
       if (std::ranges::none_of(layout.metadata, same_key)) layout.metadata.emplace_back(from, to);
     }
   }
@@ -175,7 +175,7 @@ ShardJob plan_shard_job(const Checkpoint& checkpoint, const ShardOptions& option
     for (const auto& [from, to] : job.dropped) metadata.emplace_back(from, json_string(to));
     if (!options.compat_hf && checkpoint.index) {
       for (const auto& [key, value] : checkpoint.index->metadata) {
-        const auto same_key = [&](const auto& pair) { return pair.first == key; };
+        const auto same_key = [&key = key](const auto& pair) { return pair.first == key; };
         if (std::ranges::none_of(metadata, same_key)) metadata.emplace_back(key, value);
       }
     }

@@ -256,7 +256,7 @@ class ShardRun {
     }
     steps.remove_last.assign(old.begin(), old.end());
     // An old index goes before the shards that it names.
-    std::ranges::stable_partition(steps.remove_last, [](const std::string& name) { return name.ends_with(".json"); });
+    std::stable_partition(steps.remove_last.begin(), steps.remove_last.end(), [](const std::string& name) { return name.ends_with(".json"); });
     journal.begin_commit(steps);
     run_commit(steps, staging, target_.folder, disk_);
     report_.removed = steps.remove_last;

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 
 namespace bigmodel {
 namespace {
@@ -45,10 +44,8 @@ std::optional<Authority> authority(std::string_view url) {
 }  // namespace
 
 const std::string* HttpResponse::header(std::string_view name) const {
-  for (const HttpHeader& header : std::views::reverse(headers)) {
-    if (header.name == name) return &header.value;
-  }
-  return nullptr;
+  const auto last = std::find_if(headers.rbegin(), headers.rend(), [&](const HttpHeader& header) { return header.name == name; });
+  return last == headers.rend() ? nullptr : &last->value;
 }
 
 std::string url_origin(std::string_view url) {

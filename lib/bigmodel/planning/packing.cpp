@@ -146,7 +146,8 @@ class Search {
     for (const auto& entry : from) sorted.push_back(&entry);
     std::ranges::sort(sorted, [](const auto* a, const auto* b) { return a->first < b->first; });
     for (const auto* entry : sorted) {
-      const auto& [remaining, state] = *entry;
+      const Counts& remaining = entry->first;
+      const State& state = entry->second;
       offer(remaining, Counts(remaining.size(), 0), state.run_seconds);
       choices(remaining, Wide{d.capacity_bytes} - d.workspace_bytes, true, maximal, [&](const Counts& chosen) {
         if (!empty(chosen)) {
