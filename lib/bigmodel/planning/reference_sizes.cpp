@@ -162,7 +162,10 @@ DeviceBudgets get_max_memory(std::span<const std::pair<DeviceKey, BudgetArgument
   DeviceBudgets out;
   for (const auto& [device, budget] : max_memory) {
     const auto* text = std::get_if<std::string>(&budget);
-    out.bytes.emplace_back(device, text != nullptr ? parse_accelerate_size(*text) : std::get<std::int64_t>(budget));
+    const auto* real = std::get_if<double>(&budget);
+    out.bytes.emplace_back(device, text != nullptr   ? ReferenceNumber(parse_accelerate_size(*text))
+                                   : real != nullptr ? ReferenceNumber(*real)
+                                                     : ReferenceNumber(std::get<std::int64_t>(budget)));
   }
   const auto rank = [](const DeviceKey& device) {
     constexpr std::array<std::string_view, 3> kNamed{"mps", "cpu", "disk"};

@@ -13,6 +13,7 @@
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/planning/device_map.h"
+#include "bigmodel/planning/reference_number.h"
 
 namespace bigmodel {
 
@@ -34,11 +35,11 @@ std::int64_t parse_accelerate_size(std::string_view text);
 /// huggingface_hub's parse_size_to_int: KB MB GB TB in any case, signs allowed. Throws as parse_accelerate_size does.
 std::int64_t parse_hub_size(std::string_view text);
 
-/// Bytes, or a text in accelerate's dialect.
-using BudgetArgument = std::variant<std::int64_t, std::string>;
+/// Bytes, a float, or a text in accelerate's dialect.
+using BudgetArgument = std::variant<std::int64_t, double, std::string>;
 
 struct DeviceBudgets {
-  std::vector<std::pair<DeviceKey, std::int64_t>> bytes;  ///< accelerators by number, then mps, cpu, disk
+  std::vector<std::pair<DeviceKey, ReferenceNumber>> bytes;  ///< accelerators by number, then mps, cpu, disk
   std::vector<std::string> warnings;                      ///< as the reference logs them
 };
 
