@@ -143,6 +143,7 @@ std::string_view to_string(Container container) noexcept {
     case Container::pytorch_zip: return "pytorch zip";
     case Container::pytorch_legacy: return "pytorch legacy";
     case Container::raw: return "offload";
+    case Container::made: return "made";
   }
   return "";
 }

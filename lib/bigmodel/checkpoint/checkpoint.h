@@ -22,9 +22,19 @@ enum class Container {
   pytorch_zip,     ///< torch.save since 1.6
   pytorch_legacy,  ///< torch.save before 1.6, or with _use_new_zipfile_serialization=False
   raw,             ///< accelerate's offload folder: one .dat of bare elements per tensor
+  made,            ///< no file: the elements are made up (random_tensors.h)
 };
-/// "safetensors", "pytorch zip", "pytorch legacy", "offload".
+/// "safetensors", "pytorch zip", "pytorch legacy", "offload", "made".
 std::string_view to_string(Container container) noexcept;
+
+/// How the elements of a made-up tensor come about.
+struct TensorFill {
+  enum class Kind { zeros, ones, normal, arange };
+  Kind kind = Kind::zeros;
+  float deviation = 1;        ///< normal: around 0
+  std::uint64_t period = 1;   ///< arange: 0, 1, ... period - 1, again
+  std::uint64_t seed = 0;
+};
 
 /// Name, dtype and shape come from TensorInfo. Elements are little-endian.
 struct CheckpointTensor : TensorInfo {
@@ -37,10 +47,11 @@ struct CheckpointTensor : TensorInfo {
   std::uint64_t storage_bytes = 0;
   bool conjugate = false;            ///< the elements are the complex conjugates of the bytes
   bool negative = false;             ///< the elements are the negated bytes
+  std::optional<TensorFill> made;    ///< the elements lie nowhere
 
   bool contiguous() const noexcept { return strides.empty(); }
   /// The file's bytes are the tensor's bytes.
-  bool plain() const noexcept { return strides.empty() && !conjugate && !negative; }
+  bool plain() const noexcept { return strides.empty() && !conjugate && !negative && !made; }
 };
 
 /// What says that a file is still the one that was read.

@@ -105,7 +105,7 @@ OutputFile layout_pytorch_zip(const Checkpoint& checkpoint, std::span<const std:
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const CheckpointTensor& tensor = checkpoint.tensors[tensors[i]];
     const DType dtype = written_dtype(tensor, options);
-    const bool unchanged = dtype == tensor.dtype && !tensor.conjugate && !tensor.negative;
+    const bool unchanged = dtype == tensor.dtype && !tensor.conjugate && !tensor.negative && !tensor.made;
     const auto number = static_cast<std::uint32_t>(storages.size());
     if (unchanged && tensor.size_bytes > 0) {
       const std::uint64_t end = view_end(tensor);

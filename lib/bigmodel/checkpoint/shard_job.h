@@ -36,6 +36,7 @@ struct ShardJob {
   std::string index_text;
   std::vector<std::pair<std::string, std::string>> dropped;  ///< tied names: dropped -> kept
   std::vector<std::filesystem::path> side_files;             ///< to copy, with their path in the source
+  std::vector<std::pair<std::string, std::string>> side_texts;  ///< to write beside the weights: name, content
   std::vector<std::string> warnings;
   std::uint64_t total_bytes() const;           ///< of all weight files
 };

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
 
@@ -17,7 +19,6 @@
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/atomic_file.h"
-#include "bigmodel/io/read_file.h"
 #include "bigmodel/io/sha256.h"
 
 namespace bigmodel {
@@ -31,6 +32,9 @@ std::string plan_digest(const Checkpoint& checkpoint, const ShardJob& job) {
   const auto put = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
   for (const CheckpointFile& file : checkpoint.files) {
     put(fmt::format("{}\n{} {} {} {}\n", file.path.string(), file.identity.device, file.identity.inode, file.identity.size_bytes, file.identity.modified_ns));
+  }
+  for (const CheckpointTensor& tensor : checkpoint.tensors) {
+    if (tensor.made) put(fmt::format("{} {} {} {} {}\n", tensor.name, static_cast<int>(tensor.made->kind), tensor.made->deviation, tensor.made->period, tensor.made->seed));
   }
   for (const OutputFile& file : job.files) {
     put(fmt::format("{} {}\n", file.name, file.size_bytes));
@@ -52,9 +56,25 @@ void require_space(const fs::path& folder, std::uint64_t wanted_bytes) {
   }
 }
 
+/// False where the file system is known to copy: then the space can be asked for before anything is written.
+bool may_share_extents(const fs::path& folder) {
+  struct statfs info {};
+  if (::statfs(folder.c_str(), &info) != 0) return true;
+  constexpr std::array<std::uint64_t, 4> kCopying{0xef53 /* ext2-4 */, 0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */, 0x4d44 /* FAT */};
+  return std::ranges::find(kCopying, static_cast<std::uint64_t>(info.f_type)) == kCopying.end();
+}
+
 bool same_folder(const fs::path& a, const fs::path& b) {
   std::error_code ignored;
   return fs::equivalent(a, b, ignored);
+}
+
+bool lies_inside(const fs::path& inner, const fs::path& outer) {
+  std::error_code ignored;
+  if (!fs::is_directory(outer, ignored)) return false;
+  const fs::path outside = fs::weakly_canonical(outer, ignored);
+  const fs::path inside = fs::weakly_canonical(inner, ignored);
+  return std::mismatch(outside.begin(), outside.end(), inside.begin(), inside.end()).first == outside.end();
 }
 
 /// A new folder, or an old one whose weights are replaced.
@@ -71,12 +91,17 @@ Target resolve_target(const Checkpoint& checkpoint, const WriteOptions& options)
   if (output.empty()) throw UsageError("output: is empty, expected a folder");
   std::error_code ignored;
   const fs::file_status status = fs::symlink_status(output, ignored);
+  if (same_folder(output, checkpoint.folder)) throw UsageError(fmt::format("{}: is the checkpoint's own folder", output.string()), "use --in-place, or another --output");
+  if (!options.inside_source && lies_inside(output, checkpoint.path)) {
+    throw UsageError(fmt::format("{}: lies inside the checkpoint's folder {}", output.string(), checkpoint.path.string()), "choose a folder beside it");
+  }
   if (fs::is_symlink(status)) throw UsageError(fmt::format("{}: is a symbolic link, expected a folder or nothing", output.string()), "name the folder that it points to");
   if (!fs::exists(status)) return {.folder = output, .places = places_beside(output)};
   if (!fs::is_directory(status)) throw UsageError(fmt::format("{}: is a file, expected a folder or nothing", output.string()));
-  if (same_folder(output, checkpoint.folder)) throw UsageError(fmt::format("{}: is the checkpoint's own folder", output.string()), "use --in-place, or another --output");
   if (fs::is_empty(output, ignored)) return {.folder = output, .places = places_beside(output)};
-  if (!options.force && !options.resume) throw UsageError(fmt::format("{}: exists and is not empty", output.string()), "use --force to replace the weights in it, or another --output");
+  // A journal beside it: a run may have ended just before it removed that; run() looks whether it is the same job.
+  const bool just_written = fs::exists(places_beside(output).journal, ignored);
+  if (!options.force && !options.resume && !just_written) throw UsageError(fmt::format("{}: exists and is not empty", output.string()), "use --force to replace the weights in it, or another --output");
   if (!options.force) return {.folder = output, .places = places_beside(output)};
   return {.folder = output, .places = places_inside(output), .fresh = false};
 }
@@ -113,6 +138,7 @@ void check_written(const fs::path& path, const OutputFile& file, const Disk& dis
 
 void check_sources(const Checkpoint& checkpoint, const Disk& disk) {
   for (const CheckpointFile& file : checkpoint.files) {
+    if (file.container == Container::made) continue;
     const UniqueFd fd = open_on(disk, file.path, O_RDONLY | O_NONBLOCK);
     if (file_identity(fd.get(), file.path) != file.identity) {
       throw IoError(fmt::format("{}: changed while it was being read", file.path.string()), "nothing was put in place; run again once the file rests");
@@ -137,7 +163,7 @@ class ShardRun {
     const std::string plan = plan_digest(checkpoint_, job_);
     std::error_code ignored;
     const bool staged = fs::is_directory(target_.places.staging, ignored);
-    if (options_.resume && journal.content().plan == plan && target_.fresh && !staged && finished_output_is_there(journal)) {
+    if (journal.content().plan == plan && target_.fresh && !staged && finished_output_is_there(journal)) {
       journal.remove();
       report_.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
       return std::move(report_);
@@ -147,14 +173,20 @@ class ShardRun {
       throw UsageError(fmt::format("{}: exists and is not empty", target_.folder.string()), "use --force to replace the weights in it, or another --output");
     }
     const bool goes_on = options_.resume && staged && journal.content().plan == plan;
-    if (!goes_on) {
-      fs::remove_all(target_.places.staging, ignored);
-      journal.start(plan);
-      fs::create_directory(target_.places.staging);
+    try {
+      if (!goes_on) {
+        fs::remove_all(target_.places.staging, ignored);
+        journal.start(plan);
+        std::error_code error;
+        if (!fs::create_directory(target_.places.staging, error)) throw_errno(target_.places.staging.string(), "create", error ? error.value() : EEXIST);
+      }
+      write_all(journal);
+      check_sources(checkpoint_, disk_);
+      put_in_place(journal);
+    } catch (...) {
+      tidy_after_failure(journal);
+      throw;
     }
-    write_all(journal);
-    check_sources(checkpoint_, disk_);
-    put_in_place(journal);
     report_.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return std::move(report_);
   }
@@ -172,27 +204,50 @@ class ShardRun {
     return true;
   }
 
+  /// Finished shards stay for --resume; half a shard does not, and without finished ones nothing does.
+  void tidy_after_failure(CommitJournal& journal) noexcept {
+    if (journal.content().commit) return;
+    std::error_code ignored;
+    for (const OutputFile& file : job_.files) {
+      if (!journal.content().finished.contains(file.name)) fs::remove(target_.places.staging / file.name, ignored);
+    }
+    if (!journal.content().finished.empty()) return;
+    fs::remove_all(target_.places.staging, ignored);
+    try {
+      journal.remove();
+    } catch (const Error&) {
+      return;  // the failure that led here is the one to report
+    }
+  }
+
   void add_file(const OutputFile& file, const std::string& sha256) {
     report_.files.push_back({.name = file.name, .size_bytes = file.size_bytes, .tensors = file.tensors.size(), .sha256 = sha256});
   }
 
+  /// Finished by an earlier run, and still there.
+  bool is_finished(const CommitJournal& journal, const OutputFile& file) const {
+    std::error_code error;
+    return journal.content().finished.contains(file.name) && fs::file_size(target_.places.staging / file.name, error) == file.size_bytes && !error;
+  }
+
   void write_all(CommitJournal& journal) {
-    const std::uint64_t total = job_.total_bytes();
+    // Progress counts what is left to do, so that its rate is the disk's.
+    std::uint64_t total = 0;
+    for (const OutputFile& file : job_.files) total += is_finished(journal, file) ? 0 : file.size_bytes;
     std::uint64_t done = 0;
-    bool space_checked = false;
+    bool space_checked = !options_.copy.reflink || !may_share_extents(target_.places.staging);
+    if (space_checked) require_space(target_.places.staging, total);
     for (const OutputFile& file : job_.files) {
-      const fs::path path = target_.places.staging / file.name;
-      std::error_code error;
-      const auto finished = journal.content().finished.find(file.name);
-      if (finished != journal.content().finished.end() && fs::file_size(path, error) == file.size_bytes && !error) {
-        add_file(file, finished->second.sha256);
+      if (is_finished(journal, file)) {
+        add_file(file, journal.content().finished.at(file.name).sha256);
         report_.resumed_bytes += file.size_bytes;
-        done += file.size_bytes;
         continue;
       }
-      fs::remove(path, error);
+      const fs::path path = target_.places.staging / file.name;
+      std::error_code ignored;
+      fs::remove(path, ignored);
       // Shared extents take no space: ask only where the first file had to be copied.
-      if (!space_checked && report_.reflink_bytes == 0 && (!options_.copy.reflink || report_.copied_bytes > 0)) {
+      if (!space_checked && report_.reflink_bytes == 0 && report_.copied_bytes > 0) {
         require_space(target_.places.staging, total - done);
         space_checked = true;
       }
@@ -218,15 +273,38 @@ class ShardRun {
     fd.close(path);
   }
 
+  /// In chunks: a tokenizer may have a hundred megabytes.
+  void copy_small(const fs::path& from, const fs::path& to) {
+    std::error_code ignored;
+    fs::remove(to, ignored);
+    const UniqueFd source = open_on(disk_, from, O_RDONLY | O_NONBLOCK);
+    struct stat info {};
+    if (::fstat(source.get(), &info) != 0) throw_errno(from.string(), "read", errno);
+    UniqueFd target = open_on(disk_, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+    std::vector<std::byte> buffer(std::size_t{1} << 20);
+    for (std::uint64_t at = 0, size = static_cast<std::uint64_t>(info.st_size); at < size;) {
+      const std::span<std::byte> part(buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - at)));
+      read_exactly(disk_, source.get(), part, at, from);
+      write_exactly(disk_, target.get(), part, at, to);
+      at += part.size();
+    }
+    if (disk_.fsync(target.get()) != 0) throw_errno(to.string(), "write to the medium", errno);
+    target.close(to);
+  }
+
   void put_in_place(CommitJournal& journal) {
     const fs::path& staging = target_.places.staging;
     std::vector<std::string> side;
     if (!options_.in_place) {
       for (const fs::path& from : job_.side_files) {
         const std::string name = from.filename().string();
-        write_small(staging / name, read_file(from, std::uint64_t{256} << 20));
+        copy_small(from, staging / name);
         side.push_back(name);
       }
+    }
+    for (const auto& [name, text] : job_.side_texts) {
+      write_small(staging / name, text);
+      side.push_back(name);
     }
     report_.side_files = side;
     if (!job_.index_name.empty()) write_small(staging / job_.index_name, job_.index_text);

@@ -17,6 +17,7 @@ namespace bigmodel {
 struct WriteOptions {
   std::filesystem::path output;   ///< a folder that does not exist or is empty, or (force) one whose weights are replaced
   bool in_place = false;          ///< replace the weights in the checkpoint's own folder; `output` is ignored
+  bool inside_source = false;     ///< `output` may lie below the checkpoint's folder
   bool force = false;
   bool resume = false;            ///< keep the shards that an interrupted run of the same job finished
   bool read_back = false;         ///< compare each file's digest with what the medium holds (always done in place)
@@ -43,7 +44,8 @@ struct ShardReport {
   std::chrono::milliseconds elapsed{0};
 };
 
-/// Throws UsageError (output exists, is a link, is the source), CapacityError (too little space), IoError, CancelledError.
+/// Throws UsageError (output exists, is a link, is the source or lies in it), NotFoundError (no folder to put it in), IoError (also
+/// too little space), CancelledError.
 /// The source is never changed (in place: only after everything new is written, synced and read back).
 ShardReport write_shards(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& options, const WorkContext& work);
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 
+#include "bigmodel/checkpoint/random_tensors.h"
 #include "bigmodel/checkpoint/read_tensor_list.h"
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
@@ -172,6 +173,11 @@ void TensorReader::gather(const CheckpointTensor& tensor, std::uint64_t first, s
 void TensorReader::read(const CheckpointTensor& tensor, std::uint64_t begin, std::span<std::byte> out) {
   if (out.empty()) return;
   BIGMODEL_ASSERT(begin <= tensor.size_bytes && out.size() <= tensor.size_bytes - begin);
+  if (tensor.made) {
+    const auto item = static_cast<std::uint64_t>(bit_size(tensor.dtype)) / 8;
+    BIGMODEL_ASSERT(begin % item == 0 && out.size() % item == 0);
+    return make_elements(tensor, begin / item, out);
+  }
   if (tensor.contiguous()) {
     read_file(tensor.file, tensor.offset + begin, out);
   } else {

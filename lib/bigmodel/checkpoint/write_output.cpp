@@ -235,7 +235,9 @@ WrittenFile write_output(const Checkpoint& checkpoint, const OutputFile& file, c
 std::string sha256_of_file(const std::filesystem::path& path, const Disk& disk, const WorkContext& work) {
   DirectReader reader(disk);
   reader.open(path);
-  const std::uint64_t size = std::filesystem::file_size(path);
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(path, error);
+  if (error) throw_errno(path.string(), "read", error.value());
   const AlignedBuffer buffer(std::size_t{4} << 20);
   Sha256 hash;
   for (std::uint64_t at = 0; at < size;) {
