@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect run doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard inspect run doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -42,6 +42,26 @@ _bigmodel() {
         COMPREPLY=($(compgen -W '--dtypes --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
+      fi
+      ;;
+    shard)
+      case $prev in
+        --max-shard-size|-s) COMPREPLY=(); return ;;
+        --output|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --format|-f) COMPREPLY=($(compgen -W 'keep safetensors bin' -- "$cur")); return ;;
+        --dtype|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --policy) COMPREPLY=($(compgen -W 'hf balanced' -- "$cur")); return ;;
+        --variant) COMPREPLY=(); return ;;
+        --under) COMPREPLY=(); return ;;
+        --compat) COMPREPLY=($(compgen -W 'hf' -- "$cur")); return ;;
+        --plan-from) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --variant --under --compat --force --resume --read-back --dry-run --plan-from --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
       ;;
     inspect)
@@ -107,7 +127,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory inspect run doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard inspect run doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -9,6 +9,7 @@ complete -c bigmodel -l color -d 'colour the output' -x -a 'auto always never'
 complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/bigmodel/config.toml' -r -F
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
+complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
@@ -24,6 +25,22 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l revisio
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -F -a '(bigmodel __complete models 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s s -l max-shard-size -d 'the most bytes of tensors in one file' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s o -l output -d 'where to write' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l in-place -d 'replace the checkpoint in its own folder, once the new files are written and read back'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s f -l format -d 'the container to write; keep leaves safetensors and .bin what they are' -x -a 'keep safetensors bin'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l merge -d 'write one file, whatever its size'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s d -l dtype -d 'convert floating-point tensors, rounding as PyTorch does' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l policy -d 'how the cut is found' -x -a 'hf balanced'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l variant -d 'read and write the files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l compat -d 'write files byte for byte as that library does' -x -a 'hf'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l force -d 'replace the weights that are in the output folder'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l resume -d 'go on where an interrupted run of the same job stopped'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l read-back -d 'compare what the disk holds with what was written (always done in place)'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s n -l dry-run -d 'print the plan and write nothing'
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l plan-from -d 'plan for the tensors that FILE lists, and print the plan as JSON' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every parameter and buffer with dtype and shape'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tree -d 'print the module tree with sizes, repeated layers folded'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l why -d 'explain a parameter, buffer or module: the description\'s lines and the config\'s keys that made it' -x
@@ -58,4 +75,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l offline -d 'use wha
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory inspect run doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard inspect run doctor help exit-codes environment config sizes'

@@ -31,6 +31,7 @@ _bigmodel() {
       local -a commands
       commands=(
         'estimate-memory:how much memory a model needs'
+        'shard:cut a checkpoint into shards, merge it, or convert it'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
         'doctor:show what this build and machine can do, and what is off'
@@ -61,6 +62,33 @@ _bigmodel() {
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
             '*:MODEL:_bigmodel_models'
+          ;;
+        shard)
+          _arguments \
+            {-s,--max-shard-size}'[the most bytes of tensors in one file]:SIZE: ' \
+            {-o,--output}'[where to write]:FOLDER:_files' \
+            '--in-place[replace the checkpoint in its own folder, once the new files are written and read back]' \
+            {-f,--format}'[the container to write; keep leaves safetensors and .bin what they are]:FORMAT:(keep safetensors bin)' \
+            '--merge[write one file, whatever its size]' \
+            {-d,--dtype}'[convert floating-point tensors, rounding as PyTorch does]:DTYPE:_bigmodel_dtypes' \
+            '--policy[how the cut is found]:POLICY:(hf balanced)' \
+            '--variant[read and write the files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
+            '--compat[write files byte for byte as that library does]:LIBRARY:(hf)' \
+            '--force[replace the weights that are in the output folder]' \
+            '--resume[go on where an interrupted run of the same job stopped]' \
+            '--read-back[compare what the disk holds with what was written (always done in place)]' \
+            {-n,--dry-run}'[print the plan and write nothing]' \
+            '--plan-from[plan for the tensors that FILE lists, and print the plan as JSON]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':CHECKPOINT:_files'
           ;;
         inspect)
           _arguments \
@@ -139,7 +167,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory inspect run doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard inspect run doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -58,6 +58,9 @@ void die_by_signal(int signal_number) {
   ::kill(::getpid(), signal_number);
 }
 
-void ignore_sigpipe() { ::signal(SIGPIPE, SIG_IGN); }
+void ignore_write_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+}
 
 }  // namespace bigmodel::app

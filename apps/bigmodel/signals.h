@@ -34,7 +34,7 @@ class SignalWatch {
 /// Restores the signal's default and raises it: does not return where the signal ends processes.
 void die_by_signal(int signal_number);
 
-/// A closed pipe is an error code of write(), not a signal.
-void ignore_sigpipe();
+/// A closed pipe and a file above the process's limit are error codes of write(), not signals.
+void ignore_write_signals();
 
 }  // namespace bigmodel::app

@@ -8,12 +8,14 @@
 #include "commands/help.h"
 #include "commands/inspect.h"
 #include "commands/run.h"
+#include "commands/shard.h"
 
 namespace bigmodel::app {
 
 std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
+      shard_command(),
       inspect_command(),
       run_command(),
       doctor_command(),
