@@ -64,6 +64,19 @@ Json rebuilt(const Json& head, const Json& base, const std::string& kind) {
   return kept;
 }
 
+/// The names on disk of a head that states them as a difference from its base's; null where the base's are unknown.
+Json rebuilt_disk(const Json& head, const Json& base) {
+  if (!base.contains("disk") || !base["disk"].is_array()) return nullptr;
+  const auto missing = head.at("missing_disk").get<std::vector<std::string>>();
+  Json out = head.at("extra_disk");
+  for (Json t : base["disk"]) {
+    if (std::ranges::find(missing, t[0].get<std::string>()) != missing.end()) continue;
+    t[0] = head.at("disk_prefix").get<std::string>() + t[0].get<std::string>();
+    out.push_back(std::move(t));
+  }
+  return out;
+}
+
 }  // namespace
 
 TEST_SUITE("model/arch_records") {
@@ -109,6 +122,7 @@ TEST_SUITE("model/arch_records") {
           if (base == bases.end() || base->second.at("class") != record.at("base_class")) return;
           r["params"] = rebuilt(record, base->second, "params");
           r["buffers"] = rebuilt(record, base->second, "buffers");
+          if (record.contains("disk_prefix")) r["disk"] = rebuilt_disk(record, base->second);
         }
         if (!r.contains("params") || ++seen % kStride != 0) return;
         tally.add(file, r, test::graph_difference(library, r));

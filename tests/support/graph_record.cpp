@@ -77,9 +77,25 @@ std::string ties_difference(const Json& record, const MetaGraph& graph, bool eac
   return first_difference("tie", Rows(want.begin(), want.end()), Rows(got.begin(), got.end()));
 }
 
-std::string disk_difference(const Json& record, const MetaGraph& graph) {
+/// The names on disk of a record that states none: each parameter under the first of its names, and the persistent buffers.
+Json plain_disk(const Json& record) {
+  std::set<std::string> copies;
+  for (const Json& group : record.at("tied")) {
+    for (std::size_t i = 1; i < group.size(); ++i) copies.insert(group[i].get<std::string>());
+  }
+  Json out = Json::array();
+  for (const Json& p : record.at("params")) {
+    if (!copies.contains(p[0].get<std::string>())) out.push_back(p);
+  }
+  for (const Json& b : record.at("buffers")) {
+    if (b[3].get<bool>()) out.push_back(b);
+  }
+  return out;
+}
+
+std::string disk_difference(const Json& disk, const MetaGraph& graph) {
   Rows want, got;
-  for (const Json& d : record.at("disk")) want.push_back(fmt::format("{} {}", d[0].get<std::string>(), to_string(d[1].get<Shape>())));
+  for (const Json& d : disk) want.push_back(fmt::format("{} {}", d[0].get<std::string>(), to_string(d[1].get<Shape>())));
   for (const DiskTensor& d : disk_tensors(graph, DType::float32)) got.push_back(fmt::format("{} {}", d.name, to_string(d.shape)));
   std::ranges::sort(want);
   std::ranges::sort(got);
@@ -108,7 +124,10 @@ std::string graph_difference(spec::SpecLibrary& library, const Json& record) {
       for_each_module(graph, [&](const std::string& module, const ModuleTemplate& t) { got.push_back(module + " " + t.class_name); });
       out = first_difference("module", want, got);
     }
-    if (out.empty() && record.contains("disk") && record["disk"].is_array()) out = disk_difference(record, graph);
+    if (out.empty() && record.contains("disk")) {
+      const bool unknown = record["disk"].is_null() && (!record.contains("auto_class") || record.contains("disk_error") || record.contains("disk_prefix"));
+      if (!unknown) out = disk_difference(record["disk"].is_array() ? record["disk"] : plain_disk(record), graph);
+    }
     return out;
   } catch (const std::exception& e) {
     return e.what();
