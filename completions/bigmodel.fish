@@ -12,6 +12,7 @@ complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much me
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
+complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -74,5 +75,12 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l revision -d 'the br
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -F -a '(bigmodel __complete models 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l include -d 'only files that match, such as \'*.safetensors\'' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l exclude -d 'no files that match' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l connections -d 'at most so many requests at a time' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -s n -l dry-run -d 'list what would be fetched, and fetch nothing'
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard inspect run doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard inspect run download doctor help exit-codes environment config sizes'

@@ -34,6 +34,7 @@ _bigmodel() {
         'shard:cut a checkpoint into shards, merge it, or convert it'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
+        'download:fetch a repository of the Hub into the cache'
         'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
@@ -145,6 +146,25 @@ _bigmodel() {
             '--no-config[read no config file]' \
             ':MODEL:_bigmodel_models'
           ;;
+        download)
+          _arguments \
+            '*--include[only files that match, such as '\''*.safetensors'\'']:PATTERN: ' \
+            '*--exclude[no files that match]:PATTERN: ' \
+            '--connections[at most so many requests at a time]:N: ' \
+            {-n,--dry-run}'[list what would be fetched, and fetch nothing]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':REPO: '
+          ;;
         doctor)
           _arguments \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
@@ -167,7 +187,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard inspect run doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard inspect run download doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -209,7 +209,7 @@ TEST_SUITE("hub/hub_client") {
     TestClient client(hub.endpoint());
     client->file_metadata("good/model", "main", "config.json");
     client->file_metadata("good/model", "main", "README.md");
-    CHECK(client.notices == std::vector<std::string>{" be kind"});
+    CHECK(client.notices == std::vector<std::string>{"be kind"});
   }
 }
 

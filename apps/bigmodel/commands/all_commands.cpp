@@ -3,6 +3,7 @@
 #include "commands/command.h"
 #include "commands/complete.h"
 #include "commands/doctor.h"
+#include "commands/download.h"
 #include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
@@ -18,6 +19,7 @@ std::span<const Command> all_commands() {
       shard_command(),
       inspect_command(),
       run_command(),
+      download_command(),
       doctor_command(),
       help_command(),
       generate_command(),

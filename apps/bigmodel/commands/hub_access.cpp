@@ -53,6 +53,18 @@ HubSettings hub_settings_of(const Options& options, const EnvironmentLookup& env
   return out;
 }
 
+RepoReference hub_repository(const std::string& argument, const Options& options, const HubSettings& settings) {
+  RepoReference out = parse_repo_reference(argument, settings.endpoint);
+  if (!has_option(options, "revision") || !options.given("revision")) return out;
+  const std::string revision = options.text("revision");
+  if (!out.revision.empty() && out.revision != revision) {
+    throw UsageError(fmt::format("{}: names the revision '{}', but --revision says '{}'", argument, out.revision, revision), "give one");
+  }
+  if (const auto fault = revision_fault(revision)) throw UsageError(fmt::format("--revision: '{}' {}", revision, *fault));
+  out.revision = revision;
+  return out;
+}
+
 HubAccess::HubAccess(HubSettings settings, Session& session) : settings_(std::move(settings)) {
   CurlTransportOptions curl;
   curl.user_agent = fmt::format("bigmodel/{}", build_facts().version);

@@ -9,6 +9,7 @@
 
 #include "bigmodel/hub/fetch.h"
 #include "bigmodel/hub/hub_client.h"
+#include "bigmodel/hub/repo_id.h"
 #include "bigmodel/hub/settings.h"
 #include "commands/command.h"
 
@@ -20,6 +21,9 @@ std::vector<OptionSpec> hub_option_rows();
 /// From the environment, then --offline and --token-file where the command has them. Throws NotFoundError for a token file
 /// that is not there.
 HubSettings hub_settings_of(const Options& options, const EnvironmentLookup& environment);
+
+/// A repository as an argument names it, with --revision where the command has it. Throws UsageError.
+RepoReference hub_repository(const std::string& argument, const Options& options, const HubSettings& settings);
 
 /// A client whose parts live together. Nothing is connected before the first question.
 class HubAccess {

@@ -97,14 +97,7 @@ HubName hub_name(const std::string& argument, const Options& options, const HubS
     if (written_as_address) throw;
     throw NotFoundError(fmt::format("{}: no such file or folder; {}", argument, e.message().substr(e.message().find(": ") + 2)), e.hint());
   }
-  if (options.given("revision")) {
-    const std::string revision = options.text("revision");
-    if (!out.repo.revision.empty() && out.repo.revision != revision) {
-      throw UsageError(fmt::format("{}: names the revision '{}', but --revision says '{}'", argument, out.repo.revision, revision), "give one");
-    }
-    if (const auto fault = revision_fault(revision)) throw UsageError(fmt::format("--revision: '{}' {}", revision, *fault));
-    out.repo.revision = revision;
-  }
+  out.repo = hub_repository(argument, options, settings);
   out.asks_revision = !out.repo.revision.empty() && out.repo.revision != "main";
   std::string folder = out.repo.path;
   if (options.given("subfolder")) {

@@ -181,6 +181,7 @@ void HubClient::show_notices(const HttpResponse& response) {
     const std::string topic = end == std::string::npos ? "" : header.value.substr(0, end);
     std::string text = end == std::string::npos ? header.value : header.value.substr(end + 1);
     std::erase_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    text.erase(0, text.find_first_not_of(' '));
     const std::scoped_lock lock(notices_mutex_);
     if (std::ranges::find(seen_topics_, topic) != seen_topics_.end() || seen_topics_.size() > 20) continue;
     seen_topics_.push_back(topic);

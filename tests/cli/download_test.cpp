@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// `bigmodel download` from outside, against a Hub on loopback.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/io/read_file.h"
+#include "cli/json_schema.h"
+#include "cli/run_binary.h"
+#include "support/loopback_hub.h"
+#include "support/temp_folder.h"
+
+namespace bigmodel::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+const std::string kCommit(40, 'c');
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+struct Home {
+  TempFolder folder;
+  LoopbackHub hub;
+  std::map<std::string, std::string> environment{{"HF_HOME", folder.path().string()}, {"HF_HUB_OFFLINE", "0"}, {"HF_ENDPOINT", hub.endpoint()}};
+
+  RunResult run(std::vector<std::string> args) const {
+    args.insert(args.begin(), "download");
+    return run_binary(args, {.environment = environment});
+  }
+  fs::path snapshot(const std::string& commit = kCommit) const { return folder / "hub/models--good--model/snapshots" / commit; }
+};
+
+}  // namespace
+
+TEST_SUITE("cli/download") {
+  TEST_CASE("prints the folder, which then serves offline") {
+    Home home;
+    const RunResult r = home.run({"good/model"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out == home.snapshot().string() + "\n");
+    CHECK(contains(r.err, "good/model@ccccccc: 6 files, 300.10 KB fetched\n"));
+    CHECK(fs::file_size(home.snapshot() / "model.safetensors") == 300'000);
+    CHECK(fs::file_size(home.snapshot() / "onnx/config.json") > 0);
+    CHECK(fs::file_size(home.snapshot() / "empty.txt") == 0);
+    CHECK(read_file(home.folder / "hub/models--good--model/refs/main", 100) == kCommit);
+    const std::size_t asked = home.hub.requests().size();
+    const RunResult offline = home.run({"good/model", "--offline", "--quiet"});
+    CHECK(offline.exit_code == 0);
+    CHECK(offline.out == r.out);
+    CHECK(offline.err.empty());
+    CHECK(home.hub.requests().size() == asked);
+  }
+
+  TEST_CASE("patterns, revisions and addresses choose files") {
+    Home home;
+    const RunResult dry = home.run({"good/model", "--include", "*.json,README.md", "--exclude", "onnx/", "--dry-run", "--json"});
+    CHECK(faults_of("download", dry.out) == "");
+    Json json = Json::parse(dry.out);
+    REQUIRE(json["files"].size() == 2);
+    CHECK(json["files"][0]["path"] == "README.md");
+    CHECK(json["files"][1]["path"] == "config.json");
+    CHECK_FALSE(fs::exists(home.snapshot()));
+    const RunResult r = home.run({"hf://good/model@refs/pr/1/onnx", "--json"});
+    CHECK(faults_of("download", r.out) == "");
+    json = Json::parse(r.out);
+    CHECK(json["commit"] == std::string(40, 'd'));
+    CHECK(json["files"].size() == 1);
+    CHECK(json["downloaded_files"] == 1);
+    CHECK(fs::exists(home.snapshot(std::string(40, 'd')) / "onnx/config.json"));
+    const RunResult text = home.run({"good/model@refs/pr/1", "-n"});
+    CHECK(text.out.starts_with("would fetch 5 of 6 files of good/model@ddddddd, 300.10 KB of 300.18 KB\n"));
+    CHECK(contains(text.out, "cached"));
+    CHECK(home.run({"good/model", "--revision", "v1", "--include", "empty.txt"}).exit_code == 0);
+    CHECK(read_file(home.folder / "hub/models--good--model/refs/v1", 100) == kCommit);
+  }
+
+  TEST_CASE("a broken line is taken up again, a stopped call later") {
+    Home home;
+    const RunResult r = home.run({"fault/truncate-once", "--json"});
+    CHECK(r.exit_code == 0);
+    const Json json = Json::parse(r.out);
+    CHECK(json["received_bytes"].get<std::uint64_t>() + json["resumed_bytes"].get<std::uint64_t>() >= json["total_bytes"].get<std::uint64_t>() - 82);
+  }
+
+  TEST_CASE("says what is wrong") {
+    Home home;
+    const auto error = [&](const std::vector<std::string>& args, int code, std::string_view part) {
+      const RunResult r = home.run(args);
+      CAPTURE(r.err);
+      CHECK(r.exit_code == code);
+      CHECK(r.out.empty());
+      CHECK(contains(r.err, part));
+    };
+    error({"good/model", "--include", "*.gguf"}, 3, "error: good/model: no file of the repository matches; check --include and --exclude");
+    error({"hf://good/model/onnx", "--include", "x"}, 2, "names a file or folder, and --include others");
+    error({"good/model@v1", "--revision", "main"}, 2, "names the revision 'v1', but --revision says 'main'");
+    error({"good/model", "--connections", "0"}, 2, "--connections: expected 1 to 64, got 0");
+    error({"../x"}, 2, "../x");
+    error({"gated/model"}, 4, "gated");
+    error({"no/such"}, 3, "no/such");
+    error({"good/model", "--offline"}, 5, "network is off");
+    error({"fault/wrong-bytes"}, 5, "fault/wrong-bytes");
+  }
+}
+
+}  // namespace bigmodel::test
