@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard inspect run download doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard init inspect run download doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -62,6 +62,29 @@ _bigmodel() {
         COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --variant --under --compat --force --resume --read-back --dry-run --plan-from --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
+    init)
+      case $prev in
+        --output|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --dtype|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --seed) COMPREPLY=(); return ;;
+        --max-shard-size|-s) COMPREPLY=(); return ;;
+        --format|-f) COMPREPLY=($(compgen -W 'safetensors bin' -- "$cur")); return ;;
+        --buffers) COMPREPLY=(); return ;;
+        --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
+        --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--output --dtype --seed --max-shard-size --format --buffers --force --resume --dry-run --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
       ;;
     inspect)
@@ -143,7 +166,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard inspect run download doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard init inspect run download doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -10,6 +10,7 @@ complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
+complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
@@ -42,6 +43,24 @@ complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l read-back -d 'com
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s n -l dry-run -d 'print the plan and write nothing'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l plan-from -d 'plan for the tensors that FILE lists, and print the plan as JSON' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -F
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s o -l output -d 'where to write' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s d -l dtype -d 'of the floating-point tensors; without it the config\'s own, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l seed -d 'another number gives other weights, the same one the same' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s s -l max-shard-size -d 'the most bytes of tensors in one file' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s f -l format -d 'the container to write' -x -a 'safetensors bin'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l buffers -d 'write these buffers too, though the class does not save them' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l force -d 'replace the weights that are in the output folder'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l resume -d 'go on where an interrupted run of the same job stopped'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s n -l dry-run -d 'print the plan and write nothing'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l subfolder -d 'where in the repository or folder the model\'s config.json is' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from init' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every parameter and buffer with dtype and shape'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l tree -d 'print the module tree with sizes, repeated layers folded'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l why -d 'explain a parameter, buffer or module: the description\'s lines and the config\'s keys that made it' -x
@@ -83,4 +102,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from download' -l revision -d 't
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard inspect run download doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard init inspect run download doctor help exit-codes environment config sizes'

@@ -32,6 +32,7 @@ _bigmodel() {
       commands=(
         'estimate-memory:how much memory a model needs'
         'shard:cut a checkpoint into shards, merge it, or convert it'
+        'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
         'download:fetch a repository of the Hub into the cache'
@@ -90,6 +91,35 @@ _bigmodel() {
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
             ':CHECKPOINT:_files'
+          ;;
+        init)
+          _arguments \
+            {-o,--output}'[where to write]:FOLDER:_files' \
+            {-d,--dtype}'[of the floating-point tensors; without it the config'\''s own, else float32]:DTYPE:_bigmodel_dtypes' \
+            '--seed[another number gives other weights, the same one the same]:N: ' \
+            {-s,--max-shard-size}'[the most bytes of tensors in one file]:SIZE: ' \
+            {-f,--format}'[the container to write]:FORMAT:(safetensors bin)' \
+            '*--buffers[write these buffers too, though the class does not save them]:NAME: ' \
+            '--force[replace the weights that are in the output folder]' \
+            '--resume[go on where an interrupted run of the same job stopped]' \
+            {-n,--dry-run}'[print the plan and write nothing]' \
+            {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
+            '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--subfolder[where in the repository or folder the model'\''s config.json is]:FOLDER: ' \
+            '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':MODEL:_bigmodel_models'
           ;;
         inspect)
           _arguments \
@@ -187,7 +217,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard inspect run download doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard init inspect run download doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

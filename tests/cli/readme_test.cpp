@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The README's transcripts are what the program prints: every `$ bigmodel ...` line of a code block is run.
+// The README's transcripts are what the program prints: every `$ bigmodel ...` line of a code block is run, one after the
+// other in one folder, so that a transcript may go on with what an earlier one wrote.
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "cli/run_binary.h"
 #include "support/shared_folder.h"
+#include "support/temp_folder.h"
 
 namespace bigmodel::test {
 namespace {
@@ -42,13 +44,14 @@ std::vector<Transcript> transcripts() {
 TEST_SUITE("cli/readme") {
   TEST_CASE("every transcript is what the program prints") {
     const std::vector<Transcript> all = transcripts();
+    const TempFolder folder;
     CHECK(all.size() >= 3);
     for (const Transcript& transcript : all) {
       CAPTURE(transcript.command);
       std::istringstream words(transcript.command);
       std::vector<std::string> args;
       for (std::string word; words >> word;) args.push_back(word);
-      const RunResult r = run_binary(args);
+      const RunResult r = run_binary(args, {.folder = folder.path().string()});
       CHECK(r.exit_code == 0);
       CHECK(r.err + r.out == transcript.output);
     }

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "bigmodel/checkpoint/checkpoint.h"
-#include "bigmodel/checkpoint/commit_journal.h"
 #include "bigmodel/checkpoint/shard_job.h"
 #include "bigmodel/checkpoint/shard_plan.h"
 #include "bigmodel/checkpoint/shard_writer.h"
@@ -153,13 +153,6 @@ fs::path target_folder(const fs::path& input, const WriteOptions& write) {
   return input.parent_path().empty() ? fs::path(".") : input.parent_path();
 }
 
-/// The writer keeps a journal exactly where finished files wait for --resume.
-bool can_go_on(const fs::path& target, const WriteOptions& write) {
-  std::error_code error;
-  const fs::path folder = target.has_filename() ? target : target.parent_path();
-  return fs::exists(places_inside(folder).journal, error) || (!write.in_place && fs::exists(places_beside(folder).journal, error));
-}
-
 ExitStatus run(const Options& options, Session& session) {
   check_options(options);
   ShardOptions job_options = shard_options(options);
@@ -190,22 +183,15 @@ ExitStatus run(const Options& options, Session& session) {
   const Checkpoint checkpoint = open_checkpoint(input, {.under = options.find_text("under").value_or(""), .variant = job_options.variant});
   for (const std::string& note : checkpoint.notes) session.notes.note(note);
   const ShardJob job = plan_shard_job(checkpoint, job_options);
-  ShardResult result{.schema = "bigmodel.shard/1",
-                     .input = input.string(),
+  const nlohmann::ordered_json head{{"schema", "bigmodel.shard/1"}, {"input", input.string()}};
+  ShardResult result{.head = head,
                      .output = target.string(),
                      .max_shard_size_bytes = job_options.max_shard_size_bytes,
                      .job = &job,
                      .report = std::nullopt,
                      .warnings = job.warnings};
   if (!dry_run) {
-    try {
-      result.report = write_shards(checkpoint, job, write, session.work);
-    } catch (const Error&) {
-      session.progress.clear();
-      if (can_go_on(target, write)) session.notes.note("finished files are kept; the same call with --resume goes on from there");
-      throw;
-    }
-    session.progress.clear();
+    result.report = write_with_progress(checkpoint, job, write, target, session);
     result.warnings = result.report->warnings;
   }
   for (const std::string& warning : result.warnings) session.notes.warning(warning);

@@ -6,13 +6,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bigmodel/checkpoint/commit_journal.h"
 #include "bigmodel/core/byte_size.h"
+#include "bigmodel/core/error.h"
 #include "render/json_text.h"
 #include "render/text_table.h"
 
 namespace bigmodel::app {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 Json files_json(const ShardResult& result) {
@@ -31,13 +34,12 @@ Json files_json(const ShardResult& result) {
 
 Json result_json(const ShardResult& result) {
   const ShardJob& job = *result.job;
-  Json out{{"schema", result.schema},
-           {"input", result.input},
-           {"output", result.output},
-           {"format", job.format == OutputFormat::bin ? "bin" : "safetensors"},
-           {"max_shard_size_bytes", result.max_shard_size_bytes},
-           {"total_size", job.plan.total_size},
-           {"files", files_json(result)}};
+  Json out = result.head;
+  out["output"] = result.output;
+  out["format"] = job.format == OutputFormat::bin ? "bin" : "safetensors";
+  out["max_shard_size_bytes"] = result.max_shard_size_bytes;
+  out["total_size"] = job.plan.total_size;
+  out["files"] = files_json(result);
   if (!job.index_name.empty()) out["index"] = job.index_name;
   if (!job.dropped.empty()) {
     Json tied = Json::object();
@@ -52,7 +54,8 @@ Json result_json(const ShardResult& result) {
     if (!report.side_files.empty()) out["side_files"] = report.side_files;
     out["elapsed_ms"] = report.elapsed.count();
   }
-  out["warnings"] = result.warnings;
+  if (!out.contains("warnings")) out["warnings"] = Json::array();
+  for (const std::string& warning : result.warnings) out["warnings"].push_back(warning);
   return out;
 }
 
@@ -87,7 +90,26 @@ void print_text(const ShardResult& result, Output& out) {
   }
 }
 
+/// The writer keeps a journal exactly where finished files wait for --resume.
+bool can_go_on(const fs::path& target, const WriteOptions& write) {
+  std::error_code error;
+  const fs::path folder = target.has_filename() ? target : target.parent_path();
+  return fs::exists(places_inside(folder).journal, error) || (!write.in_place && fs::exists(places_beside(folder).journal, error));
+}
+
 }  // namespace
+
+ShardReport write_with_progress(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& write, const fs::path& target, Session& session) {
+  try {
+    ShardReport report = write_shards(checkpoint, job, write, session.work);
+    session.progress.clear();
+    return report;
+  } catch (const Error&) {
+    session.progress.clear();
+    if (can_go_on(target, write)) session.notes.note("finished files are kept; the same call with --resume goes on from there");
+    throw;
+  }
+}
 
 void print_shards(const ShardResult& result, bool json, bool quiet, Output& out) {
   if (json) {

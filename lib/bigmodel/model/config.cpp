@@ -101,6 +101,7 @@ Config parse_config(std::string_view text, std::string where, ConfigLibrary libr
   if (!json.is_object()) throw FormatError(fmt::format("{}: expected a JSON object, got {}", where, json.type_name()));
   Config config;
   config.where = std::move(where);
+  config.text = text;
   config.data = *to_value(json).if_map();
   config.has_auto_map = spec::find(config.data, "auto_map") != nullptr;
   if (const spec::Value* quantization = spec::find(config.data, "quantization_config")) {
@@ -140,6 +141,7 @@ Config timm_config(std::string_view architecture) {
   config.where = fmt::format("timm/{}", architecture);
   config.library = "timm";
   config.model_type = config.where;
+  config.text = Json{{"architecture", architecture}}.dump();
   return config;
 }
 

@@ -20,6 +20,7 @@ struct Config {
   spec::Map data;
   bool has_auto_map = false;              ///< remote code: Python of its own beside the config
   std::string quantization_method;        ///< of quantization_config; empty without
+  std::string text;                       ///< the JSON that it was read from
 };
 
 /// Which library's rules a config follows.

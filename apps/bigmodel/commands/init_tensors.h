@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tensors of a model's files, each with a fill: what an untrained model of that class would be saved with.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bigmodel/checkpoint/random_tensors.h"
+#include "bigmodel/model/meta_graph.h"
+
+namespace bigmodel::app {
+
+struct InitOptions {
+  DType dtype = DType::float32;
+  double deviation = 0.02;            ///< of weights that are drawn
+  std::vector<std::string> buffers;   ///< non-persistent buffers that are written too, by full name
+};
+
+/// In state-dict order: module by module, parameters before buffers, tied tensors once. Norms' weights and running variances are 1,
+/// biases and running means 0, matrices and convolutions drawn; of whole numbers, positions count up and the rest is 0.
+/// The graph must have been built with its disk rules. Throws NotFoundError for a buffer that is not there, with near names.
+std::vector<RandomTensor> init_tensors(const MetaGraph& graph, const InitOptions& options);
+
+}  // namespace bigmodel::app
