@@ -7,6 +7,7 @@
 #include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
+#include "commands/infer_device_map.h"
 #include "commands/init.h"
 #include "commands/inspect.h"
 #include "commands/run.h"
@@ -18,6 +19,7 @@ std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
       shard_command(),
+      infer_device_map_command(),
       init_command(),
       inspect_command(),
       run_command(),
