@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -179,6 +179,23 @@ _bigmodel() {
         COMPREPLY=()
       fi
       ;;
+    push)
+      case $prev in
+        --message|-m) COMPREPLY=(); return ;;
+        --include) COMPREPLY=(); return ;;
+        --exclude) COMPREPLY=(); return ;;
+        --connections) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--message --include --exclude --private --create-pr --connections --dry-run --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
     doctor)
       case $prev in
         --format|-f) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -197,7 +214,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

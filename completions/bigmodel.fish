@@ -15,6 +15,7 @@ complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of 
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
+complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on the Hub'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -128,5 +129,16 @@ complete -c bigmodel -n '__fish_seen_subcommand_from download' -s n -l dry-run -
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -s m -l message -d 'the commit\'s first line' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l include -d 'only files that match, such as \'*.safetensors\'' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l exclude -d 'no files that match' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l private -d 'where the repository is created, make it private'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l create-pr -d 'commit to a new pull request instead of the branch'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l connections -d 'at most so many uploads at a time' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -s n -l dry-run -d 'list what would be sent and how, and change nothing'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard infer-device-map init inspect run download doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes'

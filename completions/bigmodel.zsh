@@ -37,6 +37,7 @@ _bigmodel() {
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
         'download:fetch a repository of the Hub into the cache'
+        'push:publish a folder on the Hub'
         'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
@@ -233,6 +234,29 @@ _bigmodel() {
             '--no-config[read no config file]' \
             ':REPO: '
           ;;
+        push)
+          _arguments \
+            {-m,--message}'[the commit'\''s first line]:TEXT: ' \
+            '*--include[only files that match, such as '\''*.safetensors'\'']:PATTERN: ' \
+            '*--exclude[no files that match]:PATTERN: ' \
+            '--private[where the repository is created, make it private]' \
+            '--create-pr[commit to a new pull request instead of the branch]' \
+            '--connections[at most so many uploads at a time]:N: ' \
+            {-n,--dry-run}'[list what would be sent and how, and change nothing]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':FOLDER:_files' \
+            ':REPO: '
+          ;;
         doctor)
           _arguments \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
@@ -255,7 +279,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard infer-device-map init inspect run download doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

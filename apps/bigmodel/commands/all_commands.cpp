@@ -10,6 +10,7 @@
 #include "commands/infer_device_map.h"
 #include "commands/init.h"
 #include "commands/inspect.h"
+#include "commands/push.h"
 #include "commands/run.h"
 #include "commands/shard.h"
 
@@ -24,6 +25,7 @@ std::span<const Command> all_commands() {
       inspect_command(),
       run_command(),
       download_command(),
+      push_command(),
       doctor_command(),
       help_command(),
       generate_command(),
