@@ -8,65 +8,15 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "bigmodel/architectures/architectures.h"
-#include "bigmodel/checkpoint/convert_elements.h"
-#include "bigmodel/checkpoint/tensor_reader.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/generate.h"
 #include "bigmodel/io/json.h"
-#include "bigmodel/model/build_meta_graph.h"
+#include "engine/expected.h"
 
 namespace bigmodel::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Expected {
-  explicit Expected(const fs::path& folder) : json(read_json_file(folder / "expected.json")), file(open_checkpoint(folder / "expected.safetensors")) {}
-
-  bool has(const std::string& name) const { return file.find(name) != nullptr; }
-  Shape shape(const std::string& name) const { return file.find(name)->shape; }
-  std::vector<std::byte> bytes(const std::string& name) const {
-    const Disk disk;
-    return TensorReader(file, disk).read_all(*file.find(name));
-  }
-  std::vector<float> floats(const std::string& name) const {
-    const std::vector<std::byte> raw = bytes(name);
-    std::vector<float> out(static_cast<std::size_t>(element_count(shape(name))));
-    convert_elements(file.find(name)->dtype, raw, DType::float32, std::as_writable_bytes(std::span(out)));
-    return out;
-  }
-  std::vector<std::int64_t> ids(const std::string& name) const {
-    const std::vector<std::byte> raw = bytes(name);
-    std::vector<std::int64_t> out(raw.size() / 8);
-    std::memcpy(out.data(), raw.data(), raw.size());
-    return out;
-  }
-
-  nlohmann::ordered_json json;
-  Checkpoint file;
-};
-
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-  if (a.size() != b.size()) return INFINITY;
-  double out = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double d = std::abs(static_cast<double>(a[i]) - b[i]);
-    if (!(d <= out)) out = d;
-  }
-  return out;
-}
-
-std::span<const float> floats_of(const Tensor& t) { return {t.f32(), static_cast<std::size_t>(t.count())}; }
-
-std::unique_ptr<LoadedModel> load(const fs::path& folder, DType dtype, const char* device) {
-  spec::SpecLibrary library(embedded::architectures_files());
-  const Config config = read_config(folder / "config.json");
-  DispatchOptions options;
-  options.dtype = dtype;
-  options.device_map = {{"", std::string(device)}};
-  return load_checkpoint_and_dispatch(build_meta_graph(library, config, {.class_name = "auto"}), open_checkpoint(folder), options);
-}
 
 TokenBatch one_row(const std::vector<std::int64_t>& ids) { return pad_left({ids}, 0); }
 
@@ -84,11 +34,11 @@ Tensor forward_prompt(LoadedModel& model, const TokenBatch& prompt, std::vector<
 class DecoderCheck {
  public:
   DecoderCheck(const fs::path& folder, CaseResult& result)
-      : folder_(folder), expected_(folder), tolerance_(expected_.json.at("tolerance_fp32_max_abs").get<double>()), result_(result),
+      : folder_(folder), expected_(folder), tolerance_(expected_.tolerance()), result_(result),
         prompt_(one_row(expected_.ids("input_ids"))) {}
 
   void run() {
-    const std::unique_ptr<LoadedModel> model = load(folder_, DType::float32, "cpu");
+    const std::unique_ptr<LoadedModel> model = load_case(folder_, DType::float32, "cpu");
     std::vector<Tensor> hidden;
     const Tensor logits = forward_prompt(*model, prompt_, &hidden);
     within("logits", largest_difference(floats_of(logits), expected_.floats("logits")), tolerance_);
@@ -98,7 +48,7 @@ class DecoderCheck {
       ids("greedy ids without cache", generated(*model, prompt_, false, "greedy_ids_nocache"), expected_.ids("greedy_ids_nocache"));
     }
     if (expected_.has("batch_input_ids")) batch(*model);
-    const std::unique_ptr<LoadedModel> streamed = load(folder_, DType::float32, "disk");
+    const std::unique_ptr<LoadedModel> streamed = load_case(folder_, DType::float32, "disk");
     const Tensor again = forward_prompt(*streamed, prompt_, nullptr);
     if (std::memcmp(again.bytes(), logits.bytes(), static_cast<std::size_t>(logits.count()) * sizeof(float)) != 0) {
       result_.faults.emplace_back("logits with weights on disk differ in bits");
@@ -166,7 +116,7 @@ class DecoderCheck {
 
   void bfloat16() {
     if (!expected_.has("bf16_logits") || !expected_.json.contains("tolerance_bf16_max_abs")) return;
-    const std::unique_ptr<LoadedModel> model = load(folder_, DType::bfloat16, "cpu");
+    const std::unique_ptr<LoadedModel> model = load_case(folder_, DType::bfloat16, "cpu");
     const double off = largest_difference(floats_of(forward_prompt(*model, prompt_, nullptr)), expected_.floats("logits"));
     within("bfloat16 logits", off, expected_.json.at("tolerance_bf16_max_abs").get<double>());
   }
@@ -186,10 +136,10 @@ CaseResult check_encoder(const fs::path& folder) {
   CaseResult out;
   try {
     const Expected expected(folder);
-    const double tolerance = expected.json.at("tolerance_fp32_max_abs").get<double>();
+    const double tolerance = expected.tolerance();
     const Shape shape = expected.shape("in.input_ids");
     for (const char* device : {"cpu", "disk"}) {
-      const std::unique_ptr<LoadedModel> model = load(folder, DType::float32, device);
+      const std::unique_ptr<LoadedModel> model = load_case(folder, DType::float32, device);
       ForwardState state;
       state.batch = shape[0];
       state.length = shape[1];

@@ -21,6 +21,9 @@ CaseResult check_decoder(const std::filesystem::path& folder);
 /// A text encoder with or without a head: every output within the tolerance (rows of tokens only where the mask is 1), weights in RAM and on disk.
 CaseResult check_encoder(const std::filesystem::path& folder);
 
+/// An encoder-decoder: the encoder's states, teacher-forced logits, greedy ids with and without cache, a padded batch, bfloat16, and from disk.
+CaseResult check_seq2seq(const std::filesystem::path& folder);
+
 /// Folders of a set of cases, sorted: those with an expected.json whose kind is `kind`.
 std::vector<std::filesystem::path> cases_of_kind(const std::filesystem::path& set, const std::string& kind);
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -48,8 +49,9 @@ std::vector<OptionSpec> option_rows() {
       {.name = "input",
        .kind = ValueKind::path,
        .value_name = "FILE",
-       .help = "named input tensors from a safetensors file, for models that do not generate",
-       .more = "input_ids, attention_mask and token_type_ids of text encoders.",
+       .help = "named input tensors from a safetensors file, for encoders and encoder-decoders",
+       .more = "input_ids, attention_mask and token_type_ids of text encoders; input_ids or input_features of encoder-decoders, whose decoder "
+               "then continues from its start token unless decoder_input_ids are given too.",
        .settable = false},
       {.name = "dtype",
        .kind = ValueKind::dtype,
@@ -157,6 +159,43 @@ std::map<std::string, Tensor> inputs_of(const TokenBatch& prompt) {
   return {{"input_ids", Tensor::of_ids({prompt.rows, prompt.length}, ids)}, {"attention_mask", Tensor::of_ids({prompt.rows, prompt.length}, mask)}};
 }
 
+/// The id that starts a decoder: of generation_config.json, else of the config.
+std::int64_t start_id(const FoundModel& model) {
+  std::vector<nlohmann::ordered_json> files;
+  if (model.folder && std::filesystem::exists(*model.folder / "generation_config.json")) files.push_back(read_json_file(*model.folder / "generation_config.json"));
+  if (model.folder && std::filesystem::exists(*model.folder / "config.json")) files.push_back(read_json_file(*model.folder / "config.json"));
+  for (const char* key : {"decoder_start_token_id", "bos_token_id"}) {
+    for (const nlohmann::ordered_json& json : files) {
+      if (json.is_object() && json.contains(key) && json[key].is_number_integer()) return json[key].get<std::int64_t>();
+    }
+  }
+  throw FormatError(fmt::format("{}: neither its config nor its generation_config says which token starts the decoder (decoder_start_token_id)", model.config.where));
+}
+
+/// An encoder's inputs with a decoder that starts with one id.
+TokenBatch decoder_start(std::map<std::string, Tensor> inputs, std::int64_t start) {
+  TokenBatch out;
+  for (const auto& [name, tensor] : inputs) {
+    if (name == "input_ids" || name == "input_features") {
+      out.encoder_input = tensor;
+    } else if (name == "attention_mask" && tensor.dtype() == DType::int64) {
+      for (std::int64_t i = 0; i < tensor.count(); ++i) out.encoder_valid.push_back(tensor.i64()[i] != 0 ? 1 : 0);
+    } else {
+      throw UsageError(fmt::format("input '{}': the model takes none of that name", name));
+    }
+  }
+  const Tensor& in = out.encoder_input;
+  const bool ids = !in.empty() && in.dtype() == DType::int64;
+  if (in.empty() || in.count() == 0 || (ids && in.shape().size() != 2)) throw UsageError("inputs: expected input_ids [batch, length] or input_features for the encoder");
+  if (!out.encoder_valid.empty() && (!ids || static_cast<std::int64_t>(out.encoder_valid.size()) != in.count())) {
+    throw UsageError("input 'attention_mask': another shape than input_ids");
+  }
+  out.rows = in.shape().front();
+  out.length = 1;
+  out.ids.assign(static_cast<std::size_t>(out.rows), start);
+  return out;
+}
+
 ExitStatus run(const Options& options, Session& session) {
   RunResult result;
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
@@ -182,7 +221,8 @@ ExitStatus run(const Options& options, Session& session) {
   const std::int64_t pad_id = 0;
   const int prompts = int{options.given("ids")} + int{options.given("ids-file")} + int{options.given("input")};
   if (prompts != 1) throw UsageError("run: expected a prompt", "give --ids, --ids-file or --input");
-  const bool generating = generates(graph) && !options.given("input");
+  const bool pair = is_encoder_decoder(graph);
+  const bool generating = generates(graph) && (!options.given("input") || pair);
   std::map<std::string, Tensor> inputs;
   if (options.given("input")) {
     inputs = read_tensor_file(options.text("input"));
@@ -191,6 +231,12 @@ ExitStatus run(const Options& options, Session& session) {
   } else {
     const std::string file = options.text("ids-file");
     result.prompt = parse_ids_json(read_file(file, kIdsLimitBytes), file, pad_id);
+  }
+
+  if (pair && !inputs.contains("decoder_input_ids")) {
+    if (!options.given("input")) inputs = inputs_of(result.prompt);
+    result.prompt = decoder_start(std::move(inputs), start_id(result.model));
+    inputs.clear();
   }
 
   Checkpoint checkpoint = open_checkpoint(demo ? demo->path() : *result.model.folder);
@@ -208,7 +254,7 @@ ExitStatus run(const Options& options, Session& session) {
   result.placement = model->placement();
   result.device_map = model->hf_device_map();
 
-  if (!generating) {
+  if (!generating || inputs.contains("decoder_input_ids")) {
     if (inputs.empty()) inputs = inputs_of(result.prompt);
     result.outputs = infer(*model, inputs, session.work);
     result.peak_rss_bytes = peak_rss_bytes();

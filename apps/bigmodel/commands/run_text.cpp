@@ -20,6 +20,11 @@ double tokens_per_second(const GenerateResult& g, std::int64_t rows) {
 
 Json prompt_json(const TokenBatch& prompt) {
   Json rows = Json::array();
+  if (!prompt.encoder_input.empty() && prompt.encoder_input.dtype() == DType::int64) {
+    const TokenBatch source{prompt.rows, prompt.encoder_input.width(), {prompt.encoder_input.i64(), prompt.encoder_input.i64() + prompt.encoder_input.count()},
+                            prompt.encoder_valid, {}, {}};
+    return prompt_json(source);
+  }
   for (std::int64_t r = 0; r < prompt.rows; ++r) {
     Json row = Json::array();
     for (std::int64_t c = 0; c < prompt.length; ++c) {

@@ -36,7 +36,8 @@ struct Placement {
 class LoadedModel {
  public:
   /// Runs the root. `state` says batch, length, positions and cache.
-  Tensor forward(const Tensor& input, ForwardState& state) { return (*root_)(input, state); }
+  Tensor forward(Arguments arguments, ForwardState& state) { return (*root_)(std::move(arguments), state); }
+  Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
 
   Module& root() noexcept { return *root_; }
   const MetaGraph& graph() const noexcept { return graph_; }

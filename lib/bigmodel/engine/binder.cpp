@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/blocks/embedding.h"
 #include "bigmodel/engine/blocks/linear.h"
@@ -42,6 +44,24 @@ void Binder::bind_linear(Module& module, bool transposed) {
   if (module.block() != nullptr) return;
   matrix_of(module);
   module.set_block(std::make_unique<LinearBlock>(transposed || module.meta().layer_kind == "Conv1D"));
+}
+
+void Binder::bind_conv(Module& module, ConvGeometry geometry) {
+  if (module.block() != nullptr) return;
+  ModuleTensor* weight = module.find_tensor("weight");
+  const std::size_t dims = weight == nullptr ? 0 : weight->meta->shape.size() - std::min<std::size_t>(2, weight->meta->shape.size());
+  if (dims < 1 || dims > 3 || geometry.groups < 1 || weight->meta->shape[0] % geometry.groups != 0) {
+    throw UnsupportedError(fmt::format("module '{}' ({}): cannot be run: used as a convolution, but its weight does not fit one", module.name(), module.meta().class_name));
+  }
+  geometry.stride.resize(dims, 1);
+  geometry.padding.resize(dims, 0);
+  for (std::size_t d = 0; d < dims; ++d) {
+    if (geometry.stride[d] < 1 || geometry.padding[d] < 0 || geometry.padding[d] > 1'000'000) {
+      throw UnsupportedError(fmt::format("module '{}' ({}): cannot be run: stride {}, padding {}", module.name(), module.meta().class_name, geometry.stride[d], geometry.padding[d]));
+    }
+  }
+  weight->needed = true;
+  module.set_block(std::make_unique<ConvBlock>(std::move(geometry)));
 }
 
 void Binder::bind_embedding(Module& module) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "bigmodel/engine/blocks/conv.h"
 #include "bigmodel/engine/module.h"
 #include "bigmodel/engine/roles.h"
 
@@ -24,6 +25,8 @@ class Binder {
   void bind(Module& module);
   /// As a matrix product. A GPT-2 style Conv1D is transposed by itself.
   void bind_linear(Module& module, bool transposed);
+  /// As a convolution with a weight [out, in / groups, kernel...]. Missing values of the geometry are filled: stride 1, no padding.
+  void bind_conv(Module& module, ConvGeometry geometry);
   /// As a table of rows.
   void bind_embedding(Module& module);
 

@@ -25,6 +25,9 @@ struct ForwardState {
   std::int64_t longest = 0;               ///< 1 + the largest position of the whole batch (dynamic and longrope look at it)
   bool last_only = false;                 ///< heads compute the last position alone
   Tensor embeddings;                      ///< the decoder's input rows (shared blocks of zamba2 read them again)
+  Tensor memory;                          ///< what an encoder gave, [batch, encoder length, size]; cross-attention reads it
+  std::vector<std::uint8_t> memory_valid; ///< [batch, encoder length], 0 for padding; empty: no padding
+  std::vector<float> relative_bias;       ///< [heads, length, columns], of the first layer, for the stack's other layers
   Tensor token_types;                     ///< int64 [batch, length], token_type_ids; empty: all 0
   std::vector<std::pair<std::string, Tensor>> outputs;   ///< what encoders and heads give, under the reference's names
   std::vector<Tensor>* hidden_states = nullptr;  ///< where given: the stream before every layer, then the final one

@@ -80,11 +80,12 @@ GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const Gene
   state.cache = options.use_cache ? &cache : nullptr;
   state.last_only = !options.all_logits;
   state.work = options.work;
+  state.memory_valid = prompt.encoder_valid;
   place_tokens(state);
 
   std::vector<std::int64_t> ids = prompt.ids;
   auto start = std::chrono::steady_clock::now();
-  Tensor logits = model.forward(Tensor::of_ids({prompt.rows, prompt.length}, prompt.ids), state);
+  Tensor logits = model.forward({Tensor::of_ids({prompt.rows, prompt.length}, prompt.ids), prompt.encoder_input}, state);
   cache.advance(prompt.length);
   out.prefill_s = seconds_since(start);
   if (options.all_logits) out.logits = logits;

@@ -16,6 +16,8 @@ struct TokenBatch {
   std::int64_t rows = 0, length = 0;
   std::vector<std::int64_t> ids;        ///< [rows, length]
   std::vector<std::uint8_t> valid;      ///< [rows, length], 0 for padding; empty: no padding
+  Tensor encoder_input;                 ///< of encoder-decoders: ids [rows, encoder length] or features; `ids` then start the decoder
+  std::vector<std::uint8_t> encoder_valid;   ///< [rows, encoder length], 0 for padding; empty: no padding
 };
 
 /// Pads on the left, as decoders want it. Throws UsageError where a prompt is empty or there is none.

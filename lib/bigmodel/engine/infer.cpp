@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "bigmodel/core/error.h"
 
 namespace bigmodel {
@@ -17,15 +20,44 @@ const Tensor* find(const std::map<std::string, Tensor>& inputs, const std::strin
   return &t;
 }
 
+void refuse_others(const std::map<std::string, Tensor>& inputs, std::initializer_list<std::string_view> known) {
+  for (const auto& [name, tensor] : inputs) {
+    if (std::ranges::find(known, name) == known.end()) throw UsageError(fmt::format("input '{}': the model takes none of that name", name));
+  }
+}
+
+NamedTensors infer_pair(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
+  refuse_others(inputs, {"input_ids", "input_features", "attention_mask", "decoder_input_ids"});
+  const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);
+  const Tensor* features = find(inputs, "input_features", DType::float32, nullptr);
+  const Tensor* decoder = find(inputs, "decoder_input_ids", DType::int64, nullptr);
+  if ((ids == nullptr) == (features == nullptr)) throw UsageError("inputs: expected either input_ids or input_features");
+  if (decoder == nullptr) throw UsageError("input 'decoder_input_ids': is missing");
+  const Tensor& source = ids != nullptr ? *ids : *features;
+  if (decoder->shape().size() != 2 || decoder->count() == 0 || source.count() == 0 || source.shape().front() != decoder->shape().front()) {
+    throw UsageError(fmt::format("input 'decoder_input_ids': shape {} beside an encoder's input of {}, expected [batch, length] and as many rows",
+                                 to_string(decoder->shape()), to_string(source.shape())));
+  }
+  ForwardState state;
+  state.work = work;
+  state.batch = decoder->shape()[0];
+  state.length = decoder->shape()[1];
+  if (const Tensor* mask = ids == nullptr ? nullptr : find(inputs, "attention_mask", DType::int64, &ids->shape())) {
+    for (std::int64_t i = 0; i < mask->count(); ++i) state.memory_valid.push_back(mask->i64()[i] != 0 ? 1 : 0);
+  }
+  place_tokens(state);
+  model.forward({*decoder, source}, state);
+  return state.outputs;
+}
+
 }  // namespace
 
 NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
+  if (is_encoder_decoder(model.graph())) return infer_pair(model, inputs, work);
   const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);
   if (ids == nullptr) throw UsageError("input 'input_ids': is missing");
   if (ids->shape().size() != 2 || ids->count() == 0) throw UsageError(fmt::format("input 'input_ids': shape {}, expected [batch, length]", to_string(ids->shape())));
-  for (const auto& [name, tensor] : inputs) {
-    if (name != "input_ids" && name != "attention_mask" && name != "token_type_ids") throw UsageError(fmt::format("input '{}': the model takes none of that name", name));
-  }
+  refuse_others(inputs, {"input_ids", "attention_mask", "token_type_ids"});
   ForwardState state;
   state.work = work;
   state.batch = ids->shape()[0];
@@ -40,6 +72,12 @@ NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inpu
   return state.outputs;
 }
 
-bool generates(const MetaGraph& graph) { return graph.root->block && graph.root->block->kind == "causal_lm"; }
+bool generates(const MetaGraph& graph) {
+  return graph.root->block && (graph.root->block->kind == "causal_lm" || graph.root->block->kind == "seq2seq_lm");
+}
+
+bool is_encoder_decoder(const MetaGraph& graph) {
+  return graph.root->block && (graph.root->block->kind == "encoder_decoder" || graph.root->block->kind == "seq2seq_lm");
+}
 
 }  // namespace bigmodel

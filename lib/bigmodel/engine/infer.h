@@ -14,10 +14,14 @@ namespace bigmodel {
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// Text encoders: input_ids int64 [batch, length], attention_mask (1 for tokens; optional), token_type_ids (optional). Gives
-/// last_hidden_state, pooler_output, logits, start_logits, end_logits, ... . Throws UsageError for missing or misshapen inputs.
+/// last_hidden_state, pooler_output, logits, start_logits, end_logits, ... . Encoder-decoders take input_ids or input_features for the encoder and
+/// decoder_input_ids, and give encoder_last_hidden_state besides. Throws UsageError for missing or misshapen inputs.
 NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work = {});
 
 /// Whether the model continues token ids (engine/generate.h).
 bool generates(const MetaGraph& graph);
+
+/// Whether it has an encoder's input besides the ids that it continues.
+bool is_encoder_decoder(const MetaGraph& graph);
 
 }  // namespace bigmodel

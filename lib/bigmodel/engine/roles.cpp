@@ -95,6 +95,12 @@ Module* Roles::linear(std::string_view name, bool transposed) {
 }
 Module& Roles::need_linear(std::string_view name, bool transposed) { return need(linear(name, transposed), name); }
 
+Module* Roles::conv(std::string_view name, ConvGeometry geometry) {
+  Module* found = plain_module(name);
+  if (found != nullptr) binder_.bind_conv(*found, std::move(geometry));
+  return found;
+}
+
 Module* Roles::embedding(std::string_view name) {
   Module* found = plain_module(name);
   if (found == nullptr) return nullptr;

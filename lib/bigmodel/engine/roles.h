@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bigmodel/engine/blocks/conv.h"
 #include "bigmodel/engine/module.h"
 #include "bigmodel/ops/activation.h"
 
@@ -43,6 +44,9 @@ class Roles {
   /// A member that is a matrix [out, in] (or [in, out] where `transposed`, or by its layer kind) with an optional bias.
   Module* linear(std::string_view name, bool transposed = false);
   Module& need_linear(std::string_view name, bool transposed = false);
+  /// A member that is a convolution.
+  Module* conv(std::string_view name, ConvGeometry geometry);
+  Module& need_conv(std::string_view name, ConvGeometry geometry) { return need(conv(name, std::move(geometry)), name); }
   /// A member whose `weight` [count, size] is looked up by ids; one with a role of its own does as that says.
   Module* embedding(std::string_view name);
   Module& need_embedding(std::string_view name);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/alibi.h"
@@ -13,6 +14,7 @@
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
 #include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/relative_bias.h"
 #include "bigmodel/engine/rope_table.h"
 #include "bigmodel/ops/attention.h"
 #include "bigmodel/ops/widen.h"
@@ -65,6 +67,7 @@ class Attention : public BoundBlock {
     if (roles.boolean("scale_by_layer", false)) scale_ /= static_cast<float>(roles.binder().layer_index + 1);
     causal_ = roles.boolean("causal", false);
     window_ = roles.integer("window", 0);
+    window_ahead_ = roles.integer("window_ahead", 0);
     chunk_ = roles.integer("chunk", 0);
     soft_cap_ = roles.number("soft_cap", 0.0F);
     clip_ = roles.number("clip", 0.0F);
@@ -72,14 +75,17 @@ class Attention : public BoundBlock {
     const std::string gate = roles.text("output_gate", "");
     if (!gate.empty() && gate != "per_head") roles.refuse("output_gate", fmt::format("unknown '{}'", gate));
     gated_ = !gate.empty();
-    if (roles.boolean("cross", false)) roles.refuse("cross", "attention to an encoder is not implemented");
+    cross_ = roles.boolean("cross", false);
+    if (cross_ && (qkv_ != nullptr || rope_.present() || alibi_.present() || window_ > 0 || gated_ || causal_)) roles.refuse("cross", "with a fused projection, positions or a window");
     // Facts for planners: what a cache costs in the reference.
+    relative_.emplace(roles, heads_, causal_);
     for (const char* fact : {"cache", "cache_repeat", "cache_window", "encoder_tokens"}) roles.find(fact);
     check_widths(roles, transposed);
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
+    if (cross_) return cross(x, arguments.at(1), state);
     Projected p = project(x, state);
     if (!norm_after_rope_) norm(p, state);
     if (clip_ > 0) {
@@ -194,13 +200,35 @@ class Attention : public BoundBlock {
     p.q = q;
   }
 
-  Tensor attend(const Projected& p, ForwardState& state) const {
+  /// Keys and values of the encoder's rows are made once and kept.
+  Tensor cross(const Tensor& x, const Tensor& memory, ForwardState& state) const {
+    if (memory.empty()) throw UnsupportedError("attention to an encoder that did not run");
+    Tensor q = (*q_)(x, state);
+    if (q_norm_ != nullptr) q = (*q_norm_)(q, state);
     Cache local;
     Cache& cache = state.cache == nullptr ? local : *state.cache;
+    const bool fresh = !cache.has(slot_);
     auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_); });
-    kv.append(p.k.f32(), p.v.f32(), state.length);
+    if (fresh) {
+      Tensor k = (*k_)(memory, state);
+      if (k_norm_ != nullptr) k = (*k_norm_)(k, state);
+      kv.append(k.f32(), (*v_)(memory, state).f32(), memory.rows() / state.batch);
+    }
+    ops::AttentionInput in = input(q, kv, state);
+    in.first_query = 0;
+    ops::AttentionRule rule;
+    rule.scale = scale_;
+    rule.causal = false;
+    rule.soft_cap = soft_cap_;
+    rule.key_valid = state.memory_valid.empty() ? nullptr : state.memory_valid.data();
+    Tensor out({state.batch, state.length, heads_ * head_dim_});
+    ops::attention(in, rule, out.f32());
+    return (*out_)(out, state);
+  }
+
+  ops::AttentionInput input(const Tensor& q, const KeyValueState& kv, const ForwardState& state) const {
     ops::AttentionInput in;
-    in.q = p.q.f32();
+    in.q = q.f32();
     in.k = kv.keys();
     in.v = kv.values();
     in.batch = state.batch;
@@ -211,10 +239,21 @@ class Attention : public BoundBlock {
     in.kv_heads = kv_heads_;
     in.head_dim = in.value_dim = head_dim_;
     in.first_query = kv.length() - state.length;
+    return in;
+  }
+
+  Tensor attend(const Projected& p, ForwardState& state) const {
+    Cache local;
+    Cache& cache = state.cache == nullptr ? local : *state.cache;
+    auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_); });
+    kv.append(p.k.f32(), p.v.f32(), state.length);
+    const ops::AttentionInput in = input(p.q, kv, state);
     ops::AttentionRule rule;
+    rule.bias = relative_->bias(state);
     rule.scale = scale_;
     rule.causal = causal_;
     rule.window = window_;
+    rule.window_ahead = window_ahead_;
     rule.chunk = chunk_;
     rule.soft_cap = soft_cap_;
     rule.spread_when_blind = spread_when_blind_;
@@ -239,6 +278,7 @@ class Attention : public BoundBlock {
   std::size_t slot_;
   RopeTable rope_;
   Alibi alibi_;
+  std::optional<RelativeBias> relative_;
   Adapter q_adapter_, k_adapter_, v_adapter_;
   Layout layout_ = Layout::side_by_side;
   Module* qkv_ = nullptr;
@@ -250,8 +290,8 @@ class Attention : public BoundBlock {
   Module* k_norm_ = nullptr;
   ModuleTensor* sinks_ = nullptr;
   float scale_ = 1, soft_cap_ = 0, clip_ = 0;
-  bool causal_ = true, norm_after_rope_ = false, gated_ = false, spread_when_blind_ = false;
-  std::int64_t window_ = 0, chunk_ = 0;
+  bool cross_ = false, causal_ = true, norm_after_rope_ = false, gated_ = false, spread_when_blind_ = false;
+  std::int64_t window_ = 0, window_ahead_ = 0, chunk_ = 0;
 };
 
 }  // namespace

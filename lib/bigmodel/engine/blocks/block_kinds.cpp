@@ -15,6 +15,7 @@
 #include "bigmodel/engine/blocks/norm.h"
 #include "bigmodel/engine/blocks/positions.h"
 #include "bigmodel/engine/blocks/recurrent.h"
+#include "bigmodel/engine/blocks/seq2seq.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
 
 namespace bigmodel {
@@ -22,10 +23,12 @@ namespace bigmodel {
 BlockMaker find_block_maker(std::string_view kind) {
   static constexpr std::pair<std::string_view, BlockMaker> kKinds[] = {
       {"attention", &make_attention},
+      {"audio_stack", &make_audio_stack},
       {"causal_lm", &make_causal_lm},
       {"decoder", &make_decoder},
       {"embeddings", &make_embeddings},
       {"encoder", &make_encoder},
+      {"encoder_decoder", &make_encoder_decoder},
       {"experts", &make_experts},
       {"gated_delta_net", &make_gated_delta_net},
       {"gated_linear_recurrence", &make_gated_linear_recurrence},
@@ -45,11 +48,13 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"rwkv_channel_mix", &make_rwkv_channel_mix},
       {"rwkv_time_mix", &make_rwkv_time_mix},
       {"sandwich_layer", &make_prenorm_layer},
+      {"seq2seq_lm", &make_seq2seq_lm},
       {"shared_before_mamba", &make_shared_before_mamba},
       {"shared_layer", &make_shared_layer},
       {"shared_layers", &make_shared_layers},
       {"short_conv", &make_short_conv},
       {"sinusoidal_positions", &make_sinusoidal_positions},
+      {"stack", &make_stack},
   };
   for (const auto& [name, maker] : kKinds) {
     if (name == kind) return maker;

@@ -17,6 +17,7 @@ class Decoder : public BoundBlock {
  public:
   explicit Decoder(Roles& roles)
       : embed_(&roles.need_embedding("embed")), positions_(roles.embedding("positions")), position_offset_(roles.integer("position_offset", 0)),
+        padding_(roles.integer("padding", -1)),
         embed_norm_(roles.child("embed_norm")), project_in_(roles.linear("project_in")), project_out_(roles.linear("project_out")),
         norm_(roles.child("norm")), embed_scale_(roles.number("embed_scale", 1.0F)) {
     if (roles.boolean("embed_scale_bf16", false)) {
@@ -36,7 +37,7 @@ class Decoder : public BoundBlock {
     Tensor x = (*embed_)(arguments.front(), state);
     if (embed_scale_ != 1.0F) scale_by(x, embed_scale_);
     if (project_in_ != nullptr) x = (*project_in_)(x, state);
-    if (positions_ != nullptr) add_to(x, position_rows(state));
+    if (positions_ != nullptr) add_to(x, position_rows(arguments.front(), state));
     if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
     state.embeddings = x;
     for (Module* layer : layers_) {
@@ -51,15 +52,26 @@ class Decoder : public BoundBlock {
   }
 
  private:
-  Tensor position_rows(ForwardState& state) const {
+  Tensor position_rows(const Tensor& words, ForwardState& state) const {
     Tensor ids({state.batch, state.length}, DType::int64);
-    for (std::int64_t i = 0; i < ids.count(); ++i) ids.i64()[i] = state.positions[static_cast<std::size_t>(i)] + position_offset_;
+    for (std::int64_t b = 0; b < state.batch; ++b) {
+      std::int64_t count = state.past;
+      for (std::int64_t i = b * state.length; i < (b + 1) * state.length; ++i) {
+        if (padding_ >= 0) {
+          const bool token = words.i64()[i] != padding_;
+          count += token ? 1 : 0;
+          ids.i64()[i] = token ? padding_ + count : padding_;
+        } else {
+          ids.i64()[i] = state.positions[static_cast<std::size_t>(i)] + position_offset_;
+        }
+      }
+    }
     return (*positions_)(ids, state);
   }
 
   Module* embed_;
   Module* positions_;
-  std::int64_t position_offset_;
+  std::int64_t position_offset_, padding_;
   Module* embed_norm_;
   Module* project_in_;
   Module* project_out_;
@@ -100,6 +112,7 @@ class CausalLm : public BoundBlock {
 }  // namespace
 
 std::unique_ptr<BoundBlock> make_decoder(Roles& roles) { return std::make_unique<Decoder>(roles); }
+std::unique_ptr<BoundBlock> make_stack(Roles& roles) { return std::make_unique<Decoder>(roles); }
 std::unique_ptr<BoundBlock> make_causal_lm(Roles& roles) { return std::make_unique<CausalLm>(roles); }
 
 }  // namespace bigmodel

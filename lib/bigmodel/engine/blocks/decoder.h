@@ -8,8 +8,12 @@
 
 namespace bigmodel {
 
-/// Kind decoder: int64 ids [batch, length] -> float32 [batch, length, size].
+/// Kind decoder: int64 ids [batch, length] -> float32 [batch, length, size]. With `padding` positions count the ids that are not this one,
+/// and start behind it.
 std::unique_ptr<BoundBlock> make_decoder(Roles& roles);
+
+/// Kind stack: the same for one side of an encoder-decoder.
+std::unique_ptr<BoundBlock> make_stack(Roles& roles);
 
 /// Kind causal_lm: ids -> logits [batch, length or 1, vocabulary].
 std::unique_ptr<BoundBlock> make_causal_lm(Roles& roles);

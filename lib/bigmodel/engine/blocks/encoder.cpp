@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/relative_bias.h"
 
 namespace bigmodel {
 namespace {
@@ -69,6 +71,7 @@ class Encoder : public BoundBlock {
         pool_(roles.linear("pool")) {
     if (pool_ != nullptr) pool_act_ = roles.activation("pool_act");
     if (pool_ == nullptr) roles.find("pool_act");
+    if (roles.has("relative_bias")) relative_.emplace(roles, roles.integer("heads"), false);
     Module* list = roles.plain_module("layers");
     if ((list == nullptr) == (shared_ == nullptr)) roles.refuse("layers", "expected layers, or shared ones");
     if (list == nullptr) return;
@@ -82,6 +85,7 @@ class Encoder : public BoundBlock {
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*embed_)(arguments.front(), state);
     if (project_ != nullptr) x = (*project_)(x, state);
+    if (relative_) relative_->bias(state);
     for (Module* layer : layers_) {
       state.work.throw_if_stopped();
       if (state.hidden_states != nullptr) state.hidden_states->push_back(x.clone());
@@ -106,6 +110,7 @@ class Encoder : public BoundBlock {
   Module* norm_;
   Module* pool_;
   ops::Activation pool_act_ = ops::Activation::identity;
+  std::optional<RelativeBias> relative_;
   std::vector<Module*> layers_;
 };
 

@@ -13,7 +13,8 @@ namespace bigmodel {
 std::unique_ptr<BoundBlock> make_embeddings(Roles& roles);
 
 /// Kind encoder: ids -> [batch, length, size]; gives last_hidden_state and, with `pool` (a matrix on the first token, then pool_act),
-/// pooler_output. Roles: embed, project, layers or shared, norm, pool, pool_act.
+/// pooler_output. Roles: embed, project, layers or shared, norm, pool, pool_act; relative_bias, buckets, max_distance and heads where all layers
+/// share one table of relative positions.
 std::unique_ptr<BoundBlock> make_encoder(Roles& roles);
 
 /// Kind shared_layers: `depth` layers that take their weights from few groups in turn.

@@ -46,6 +46,7 @@ class ResidualLayer : public BoundBlock {
   ResidualLayer(Roles& roles, Order order, bool parallel)
       : order_(order), norm_input_(roles.child("norm_input")), norm1_(roles.child("norm1")), mixer_(&roles.need_child("mixer")),
         norm_mixer_(roles.child("norm_mixer")), norm_ffn_(roles.child("norm_ffn")), norm2_(roles.child("norm2")),
+        cross_(roles.child("cross")), norm_cross_(roles.child("norm_cross")),
         norm1_out_(roles.child("norm1_out")), norm2_out_(roles.child("norm2_out")), ffn_(roles), parallel_(roles.boolean("parallel", parallel)),
         scale1_(roles.number("scale1", 1.0F)), scale2_(roles.number("scale2", 1.0F)),
         residual_after_norm_(roles.boolean("residual_after_norm", false)) {
@@ -56,6 +57,8 @@ class ResidualLayer : public BoundBlock {
     // The stream was halved so often before; what this layer adds must be as small.
     if (every > 0) scale1_ = scale2_ = std::ldexp(1.0F, -static_cast<int>(roles.binder().layer_index / every));
     if (order_ == Order::after && (norm1_ == nullptr || (ffn_.present() && norm2_ == nullptr))) roles.refuse("norm1", "is missing");
+    if (parallel_ && cross_ != nullptr) roles.refuse("cross", "in a parallel layer");
+    if (order_ == Order::after && cross_ != nullptr && norm_cross_ == nullptr) roles.refuse("norm_cross", "is missing");
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
@@ -68,6 +71,9 @@ class ResidualLayer : public BoundBlock {
       add_to(joined, arguments[1]);
     }
     x = part(x, joined, norm1_, norm1_out_, scale1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
+    if (cross_ != nullptr) {
+      x = part(x, x, norm_cross_, nullptr, 1.0F, state, [&](const Tensor& in) { return (*cross_)(Arguments{in, state.memory}, state); });
+    }
     if (ffn_.present()) {
       x = part(x, x, norm2_, norm2_out_, scale2_, state, [&](const Tensor& in) { return ffn_(in, state); });
     }
@@ -106,6 +112,8 @@ class ResidualLayer : public BoundBlock {
   Module* norm_mixer_;
   Module* norm_ffn_;
   Module* norm2_;
+  Module* cross_;
+  Module* norm_cross_;
   Module* norm1_out_;
   Module* norm2_out_;
   FeedForward ffn_;

@@ -10,6 +10,10 @@ class SinusoidalPositions : public BoundBlock {
  public:
   explicit SinusoidalPositions(Roles& roles) : size_(roles.integer("size")), zero_row_(roles.integer("zero_row", -1)) {
     if (size_ < 4) roles.refuse("size", "is too small");
+    const std::string spread = roles.text("spread", "");
+    if (!spread.empty() && spread != "size") roles.refuse("spread", "is unknown");
+    steps_ = spread.empty() ? size_ / 2 - 1 : size_ / 2;
+    for (ModuleTensor& t : roles.module().tensors()) t.needed = false;
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState&) override {
@@ -18,7 +22,7 @@ class SinusoidalPositions : public BoundBlock {
     shape.push_back(size_);
     Tensor out = Tensor::zeros(std::move(shape));
     const std::int64_t half = size_ / 2;
-    const auto step = static_cast<float>(std::log(10000.0) / static_cast<double>(half - 1));
+    const auto step = static_cast<float>(std::log(10000.0) / static_cast<double>(steps_));
     for (std::int64_t r = 0; r < ids.count(); ++r) {
       if (ids.i64()[r] == zero_row_) continue;
       for (std::int64_t i = 0; i < half; ++i) {
@@ -31,7 +35,7 @@ class SinusoidalPositions : public BoundBlock {
   }
 
  private:
-  std::int64_t size_, zero_row_;
+  std::int64_t size_, zero_row_, steps_ = 1;
 };
 
 }  // namespace
