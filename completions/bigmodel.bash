@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard init inspect run download doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -62,6 +62,37 @@ _bigmodel() {
         COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --variant --under --compat --force --resume --read-back --dry-run --plan-from --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
+    infer-device-map)
+      case $prev in
+        --max-memory|-m) COMPREPLY=(); return ;;
+        --policy|-p) COMPREPLY=($(compgen -W 'auto balanced balanced_low_0 sequential accelerate optimal' -- "$cur")); return ;;
+        --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --special-dtypes) COMPREPLY=(); return ;;
+        --no-split-module-classes) COMPREPLY=(); return ;;
+        --device-map) COMPREPLY=(); return ;;
+        --graph) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --request) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --explain) COMPREPLY=(); return ;;
+        --context) COMPREPLY=(); return ;;
+        --batch) COMPREPLY=(); return ;;
+        --kv-dtype) COMPREPLY=(); return ;;
+        --bandwidth) COMPREPLY=(); return ;;
+        --format|-f) COMPREPLY=($(compgen -W 'table json jsonl python' -- "$cur")); return ;;
+        --class|-c) COMPREPLY=($(compgen -W 'auto base' -- "$cur")); return ;;
+        --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--max-memory --policy --dtype --special-dtypes --no-split-module-classes --offload-buffers --fallback-allocation --no-clean-result --device-map --graph --request --explain --context --batch --kv-dtype --bandwidth --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
       ;;
     init)
@@ -148,6 +179,23 @@ _bigmodel() {
         COMPREPLY=()
       fi
       ;;
+    push)
+      case $prev in
+        --message|-m) COMPREPLY=(); return ;;
+        --include) COMPREPLY=(); return ;;
+        --exclude) COMPREPLY=(); return ;;
+        --connections) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--message --include --exclude --private --create-pr --connections --dry-run --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
     doctor)
       case $prev in
         --format|-f) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -166,7 +214,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard init inspect run download doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -10,10 +10,12 @@ complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
+complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
+complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on the Hub'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -43,6 +45,32 @@ complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l read-back -d 'com
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s n -l dry-run -d 'print the plan and write nothing'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l plan-from -d 'plan for the tensors that FILE lists, and print the plan as JSON' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -F
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s m -l max-memory -d 'what each device may take: 0=10GiB,1=10GiB,cpu=30GiB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s p -l policy -d 'how layers are spread' -x -a 'auto balanced balanced_low_0 sequential accelerate optimal'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l dtype -d 'what the model is cast to; without it the config\'s own dtype, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l special-dtypes -d 'dtypes of single tensors: lm_head.weight=float32' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l no-split-module-classes -d 'classes whose modules stay on one device; none splits everything' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l offload-buffers -d 'buffers of modules on cpu and disk lie there too, and no warning is due'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l fallback-allocation -d 'an empty device takes a later, smaller module where the next one does not fit'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l no-clean-result -d 'keep every entry, even where all parts of a module lie on one device'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l device-map -d 'check this map instead of making one: a JSON file or the JSON itself' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l graph -d 'plan a module tree in JSON instead of a MODEL, so that any PyTorch model works' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l request -d 'answer whole calls as JSON; a .jsonl file (or - with lines) line by line, in one process' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l explain -d 'tell why a module lies where it does' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l context -d 'with --policy optimal: room for the KV cache of so many tokens' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l batch -d 'sequences at once' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l kv-dtype -d 'how the KV cache is stored: float16, bfloat16, float32, fp8, q8_0, q4_0, ...; without it as the model' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l bandwidth -d 'bytes a second of each tier: 0=3.3TB/s,cpu=200GB/s,disk=3GB/s' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl python'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l subfolder -d 'where in the repository or folder the model\'s config.json is' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l trust-remote-code -d 'accepted for accelerate\'s sake: bigmodel never runs a model\'s code'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from init' -s o -l output -d 'where to write' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from init' -s d -l dtype -d 'of the floating-point tensors; without it the config\'s own, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from init' -l seed -d 'another number gives other weights, the same one the same' -x
@@ -101,5 +129,16 @@ complete -c bigmodel -n '__fish_seen_subcommand_from download' -s n -l dry-run -
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -s m -l message -d 'the commit\'s first line' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l include -d 'only files that match, such as \'*.safetensors\'' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l exclude -d 'no files that match' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l private -d 'where the repository is created, make it private'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l create-pr -d 'commit to a new pull request instead of the branch'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l connections -d 'at most so many uploads at a time' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -s n -l dry-run -d 'list what would be sent and how, and change nothing'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard init inspect run download doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes'

@@ -32,10 +32,12 @@ _bigmodel() {
       commands=(
         'estimate-memory:how much memory a model needs'
         'shard:cut a checkpoint into shards, merge it, or convert it'
+        'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
         'download:fetch a repository of the Hub into the cache'
+        'push:publish a folder on the Hub'
         'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
@@ -91,6 +93,43 @@ _bigmodel() {
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
             ':CHECKPOINT:_files'
+          ;;
+        infer-device-map)
+          _arguments \
+            {-m,--max-memory}'[what each device may take\: 0=10GiB,1=10GiB,cpu=30GiB]:DEVICE=SIZE: ' \
+            {-p,--policy}'[how layers are spread]:POLICY:(auto balanced balanced_low_0 sequential accelerate optimal)' \
+            '--dtype[what the model is cast to; without it the config'\''s own dtype, else float32]:DTYPE:_bigmodel_dtypes' \
+            '*--special-dtypes[dtypes of single tensors\: lm_head.weight=float32]:NAME=DTYPE: ' \
+            '*--no-split-module-classes[classes whose modules stay on one device; none splits everything]:CLASS: ' \
+            '--offload-buffers[buffers of modules on cpu and disk lie there too, and no warning is due]' \
+            '--fallback-allocation[an empty device takes a later, smaller module where the next one does not fit]' \
+            '--no-clean-result[keep every entry, even where all parts of a module lie on one device]' \
+            '--device-map[check this map instead of making one\: a JSON file or the JSON itself]:MAP: ' \
+            '--graph[plan a module tree in JSON instead of a MODEL, so that any PyTorch model works]:FILE:_files' \
+            '--request[answer whole calls as JSON; a .jsonl file (or - with lines) line by line, in one process]:FILE:_files' \
+            '--explain[tell why a module lies where it does]:MODULE: ' \
+            '--context[with --policy optimal\: room for the KV cache of so many tokens]:TOKENS: ' \
+            '--batch[sequences at once]:N: ' \
+            '--kv-dtype[how the KV cache is stored\: float16, bfloat16, float32, fp8, q8_0, q4_0, ...; without it as the model]:FORMAT: ' \
+            '*--bandwidth[bytes a second of each tier\: 0=3.3TB/s,cpu=200GB/s,disk=3GB/s]:DEVICE=RATE: ' \
+            {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl python)' \
+            {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \
+            '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--subfolder[where in the repository or folder the model'\''s config.json is]:FOLDER: ' \
+            '--trust-remote-code[accepted for accelerate'\''s sake\: bigmodel never runs a model'\''s code]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':MODEL:_bigmodel_models'
           ;;
         init)
           _arguments \
@@ -195,6 +234,29 @@ _bigmodel() {
             '--no-config[read no config file]' \
             ':REPO: '
           ;;
+        push)
+          _arguments \
+            {-m,--message}'[the commit'\''s first line]:TEXT: ' \
+            '*--include[only files that match, such as '\''*.safetensors'\'']:PATTERN: ' \
+            '*--exclude[no files that match]:PATTERN: ' \
+            '--private[where the repository is created, make it private]' \
+            '--create-pr[commit to a new pull request instead of the branch]' \
+            '--connections[at most so many uploads at a time]:N: ' \
+            {-n,--dry-run}'[list what would be sent and how, and change nothing]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':FOLDER:_files' \
+            ':REPO: '
+          ;;
         doctor)
           _arguments \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
@@ -217,7 +279,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard init inspect run download doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -119,7 +119,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         body = self.read_body()
-        self.note()
+        self.note(b"sha256 " + hashlib.sha256(body).hexdigest().encode())
         key = self.path.split("?")[0]
         if key.endswith("/fail-once") and count(key) == 1:
             self.error(500, "")
@@ -339,12 +339,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if parts[2] == "preupload":
             files = json.loads(body)["files"]
             self.reply_json({"files": [{"path": f["path"], "uploadMode": "lfs" if is_lfs(f["path"]) else "regular",
-                                        "shouldIgnore": f["path"].endswith(".ignored"), "oid": None} for f in files]})
+                                        "shouldIgnore": f["path"].endswith(".ignored"),
+                                        "oid": etag_of(f["path"], REPOS[repo][f["path"]]) if f["path"] in REPOS.get(repo, {}) else None} for f in files]})
         elif parts[2] == "commit":
             if repo == "fault/403":
                 self.error(403, "", "No write permission")
                 return
-            self.reply_json({"success": True, "commitOid": "f" * 40, "commitUrl": f"https://huggingface.co/{repo}/commit/" + "f" * 40})
+            answer = {"success": True, "commitOid": "f" * 40, "commitUrl": f"https://huggingface.co/{repo}/commit/" + "f" * 40}
+            if "create_pr=1" in self.path:
+                answer["pullRequestUrl"] = f"https://huggingface.co/{repo}/discussions/1"
+            self.reply_json(answer)
         elif parts[2] == "verify":
             self.reply_json({})
         elif parts[2] == "complete":

@@ -7,8 +7,10 @@
 #include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
+#include "commands/infer_device_map.h"
 #include "commands/init.h"
 #include "commands/inspect.h"
+#include "commands/push.h"
 #include "commands/run.h"
 #include "commands/shard.h"
 
@@ -18,10 +20,12 @@ std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
       shard_command(),
+      infer_device_map_command(),
       init_command(),
       inspect_command(),
       run_command(),
       download_command(),
+      push_command(),
       doctor_command(),
       help_command(),
       generate_command(),

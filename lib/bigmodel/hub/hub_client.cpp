@@ -24,6 +24,7 @@ constexpr std::size_t kErrorBodyBytes = 64 << 10;
 constexpr std::chrono::milliseconds kFirstWait{1000};
 constexpr std::chrono::milliseconds kLongestWait{8000};
 constexpr std::chrono::seconds kLongestAskedWait{60};
+constexpr std::chrono::seconds kLongestThought{60};  // a commit of many files is answered late
 
 bool is_redirect(int status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
 
@@ -341,7 +342,9 @@ std::string HubClient::call_api(const std::string& method, const std::string& pa
     for (int hop = 0;; ++hop) {
       HttpRequest request = request_for(method, url);
       request.body = body;
+      if (method == "POST") request.stall_timeout = std::max(request.stall_timeout, kLongestThought);
       if (!body.empty()) request.headers.push_back({"content-type", std::string(content_type)});
+      if (content_type.find("git-lfs") != std::string_view::npos) request.headers.push_back({"accept", std::string(content_type)});
       Collector collected{{}, limit_bytes};
       HttpResponse response =
           send(std::move(request), [&](const HttpResponse&, std::span<const std::byte> piece) { return collected(piece); });

@@ -235,8 +235,9 @@ class Planner {
                       rows));
     }
     for (const Device& d : devices_) {
-      out_.loads.push_back({.device = d.key, .budget_bytes = d.budget, .weights_bytes = d.weights, .reserved_bytes = d.reserved});
+      out_.loads.push_back({.device = d.key, .budget_bytes = d.budget, .weights_bytes = d.weights, .reserved_bytes = d.reserved, .required_bytes = {}});
     }
+    for (const auto& [device, bytes] : minimum_) out_.loads[device].required_bytes = bytes;
   }
 
   void warn_of_buffers() {

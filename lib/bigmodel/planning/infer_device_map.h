@@ -47,7 +47,9 @@ struct DeviceLoad {
   DeviceKey device;
   std::optional<ReferenceNumber> budget_bytes;  ///< none: endless
   ReferenceNumber weights_bytes = 0;            ///< with buffers
-  ReferenceNumber reserved_bytes = 0;           ///< kept for the largest layer still to come when the device was left, or at the end
+  ReferenceNumber reserved_bytes = 0;           ///< kept for the largest layer still to come when the device was left
+  /// Of a device that stayed empty: what its first module would have needed.
+  std::optional<ReferenceNumber> required_bytes;
 };
 
 struct DeviceMapMessage {
