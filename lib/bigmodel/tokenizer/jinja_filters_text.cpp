@@ -238,7 +238,7 @@ Value filter_urlize(Machine& machine, Arguments arguments) {
   }
   if (bound.flag(2)) rel.emplace_back("nofollow");
   std::ranges::sort(rel);
-  rel.erase(std::ranges::unique(rel).begin(), rel.end());
+  rel.erase(std::unique(rel.begin(), rel.end()), rel.end());
   std::string joined;
   for (const std::string& word : rel) joined += (joined.empty() ? "" : " ") + word;
   return Value(urlize(machine, escape(machine, bound[0]), bound.has(1) ? bound.integer(1, 0) : -1, joined, bound.has(3) ? bound.text(3) : ""),
