@@ -19,6 +19,7 @@ complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on th
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
@@ -95,6 +96,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l why -d 'explain
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l summary -d 'print totals, classes that are not split, tied parameters and the file\'s tensors'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l depth -d 'of --tree: print N levels below the root' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l dtype -d 'the dtype that the model is loaded in; without it the config\'s own, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'

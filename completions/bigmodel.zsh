@@ -48,6 +48,7 @@ _bigmodel() {
         estimate-memory)
           _arguments \
             {-d,--dtypes}'[the rows and their order]:DTYPE:_bigmodel_dtypes' \
+            '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown accelerate)' \
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
@@ -168,6 +169,7 @@ _bigmodel() {
             '--summary[print totals, classes that are not split, tied parameters and the file'\''s tensors]' \
             '--depth[of --tree\: print N levels below the root]:N: ' \
             '--dtype[the dtype that the model is loaded in; without it the config'\''s own, else float32]:DTYPE:_bigmodel_dtypes' \
+            '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown)' \
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \

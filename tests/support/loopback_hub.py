@@ -34,7 +34,26 @@ SMALL = {"config.json": CONFIG, "README.md": b"# a model\n", "onnx/config.json":
          "model.safetensors": bytes_of("model", 300_000), "a file+1.txt": b"blanks\n"}
 BIG = {"config.json": CONFIG, "model.safetensors": bytes_of("big", 5_000_000)}
 DRIP = {"model.safetensors": bytes_of("drip", 3_000)}
-REPOS = {"good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
+
+
+def safetensors(names, more=0):
+    """Tensors of 2x3 float32, the header longer by so many bytes."""
+    header = {"__metadata__": {"format": "pt", "padding": "x" * more}} if more else {}
+    for i, name in enumerate(names):
+        header[name] = {"dtype": "F32", "shape": [2, 3], "data_offsets": [24 * i, 24 * i + 24]}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(24 * len(names))
+
+
+MYSTERY = b'{"model_type": "mystery", "architectures": ["MysteryModel"]}\n'
+SHARDS = {"config.json": MYSTERY, "sub/config.json": MYSTERY, "sub/model.safetensors": safetensors(["s.weight"]),
+          "a.safetensors": safetensors(["x.weight", "y.weight"]), "b.safetensors": safetensors(["z.weight"], 150_000),
+          "model.safetensors.index.json": json.dumps({"metadata": {"total_size": 72}, "weight_map": {
+              "z.weight": "b.safetensors", "x.weight": "a.safetensors", "y.weight": "a.safetensors"}}).encode()}
+WRONG = {**SHARDS, "b.safetensors": safetensors(["other"])}
+LESS = {k: v for k, v in SHARDS.items() if k != "b.safetensors"}
+TORCH = {"config.json": MYSTERY, "pytorch_model.bin": b"x"}
+REPOS = {"good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
 FAULTS = ["truncate-once", "drip", "no-ranges", "wrong-range", "wrong-bytes", "changed", "500-twice", "500", "429-once",
           "429-long", "slow", "stall-once", "redirect-loop", "no-commit", "no-etag", "evil-path", "gzip", "other-commit",
           "cut-and-no-ranges", "expired-once", "to-http", "long-json", "403", "teapot", "disabled", "bad-token"]
@@ -223,7 +242,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer_bytes(self):
         path = urllib.parse.unquote(self.path.split("?")[0]).lstrip("/")
-        repo, _, name = path.rpartition("/")
+        parts = path.split("/")
+        repo, name = "/".join(parts[:2]), "/".join(parts[2:])
         data = REPOS.get(repo, {}).get(name)
         if data is None:
             self.error(404, "")

@@ -10,6 +10,7 @@
 #include "bigmodel/model/compare_tensors.h"
 #include "commands/estimate_text.h"
 #include "commands/model_argument.h"
+#include "commands/stored_checkpoint.h"
 #include "render/format.h"
 
 namespace bigmodel::app {
@@ -25,6 +26,7 @@ std::vector<OptionSpec> option_rows() {
        .default_text = "float32 float16 int8 int4",
        .list = ListStyle::spaces,
        .more = "Any of PyTorch's names is taken, and int4."},
+      exact_option(),
       format_option({"table", "json", "jsonl", "csv", "markdown", "accelerate"}),
   };
   for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));
@@ -75,9 +77,9 @@ std::string first_names(const std::vector<std::string>& names) {
 /// do, so those are left alone. A broken checkpoint does not stop an estimate that needs none.
 void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library) {
   const FoundModel& model = result.model;
-  if (!model.folder || !model.config.quantization_method.empty()) return;
+  if ((!model.folder && model.checkpoint == nullptr) || !model.config.quantization_method.empty()) return;
   try {
-    const Checkpoint checkpoint = open_checkpoint(checkpoint_folder(model));
+    const Checkpoint checkpoint = model.checkpoint != nullptr ? *model.checkpoint : open_checkpoint(checkpoint_folder(model));
     MetaGraph graph;
     try {
       graph = build_meta_graph(library, model.config, {.class_name = "auto"});

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/byte_size.h"
+#include "commands/stored_checkpoint.h"
 #include "render/accelerate_table.h"
 #include "render/digits.h"
 #include "render/json_text.h"
@@ -58,6 +59,7 @@ std::string text_of(const EstimateResult& result, const Terminal& terminal) {
                                 grouped_digits(result.parameters));
   out += box_table(estimate_table(result), terminal);
   if (result.checkpoint_class) out += checkpoint_line(result) + "\n";
+  if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint) + "\n";
   return out;
 }
 
@@ -66,6 +68,7 @@ std::string markdown_of(const EstimateResult& result) {
                                 grouped_digits(result.parameters));
   out += markdown_table(estimate_table(result));
   if (result.checkpoint_class) out += "\n" + checkpoint_line(result) + "\n";
+  if (result.model.checkpoint != nullptr) out += "\n" + stored_line(*result.model.checkpoint) + "\n";
   return out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
 }
 
@@ -127,6 +130,7 @@ Json json_of(const EstimateResult& result) {
                                 {"parameters", result.checkpoint_class->parameters},
                                 {"total_bytes", result.checkpoint_class->total_bytes}};
   }
+  if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint);
   json["assumptions"] = result.assumptions;
   json["warnings"] = result.warnings;
   return json;

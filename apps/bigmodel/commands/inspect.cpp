@@ -6,6 +6,7 @@
 #include "bigmodel/core/error.h"
 #include "commands/inspect_text.h"
 #include "commands/model_argument.h"
+#include "commands/stored_checkpoint.h"
 #include "render/format.h"
 
 namespace bigmodel::app {
@@ -29,6 +30,7 @@ std::vector<OptionSpec> option_rows() {
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
        .help = "the dtype that the model is loaded in; without it the config's own, else float32"},
+      exact_option(),
       format_option({"table", "json", "jsonl", "csv", "markdown"}),
   };
   for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));

@@ -5,12 +5,14 @@
 #include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/model/disk_names.h"
 #include "commands/model_json.h"
 #include "commands/module_tree.h"
+#include "commands/stored_checkpoint.h"
 #include "render/digits.h"
 #include "render/json_text.h"
 #include "render/text_table.h"
@@ -20,13 +22,34 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json tensor_json(const TensorVisit& visit, DType model_dtype) {
+/// Where a checkpoint whose headers were read has each name.
+class Places {
+ public:
+  explicit Places(const Checkpoint* checkpoint) : checkpoint_(checkpoint) {
+    if (checkpoint == nullptr) return;
+    for (const CheckpointTensor& tensor : checkpoint->tensors) tensors_.emplace(tensor.name, &tensor);
+  }
+  void add(Json& out, const std::string& name) const {
+    const auto it = tensors_.find(name);
+    if (it == tensors_.end()) return;
+    out["file"] = checkpoint_->files[it->second->file].name;
+    out["offset"] = it->second->offset;
+    out["size_bytes"] = it->second->size_bytes;
+  }
+
+ private:
+  const Checkpoint* checkpoint_;
+  std::unordered_map<std::string_view, const CheckpointTensor*> tensors_;
+};
+
+Json tensor_json(const TensorVisit& visit, DType model_dtype, const Places& places) {
   Json out{{"name", visit.name},
            {"kind", visit.is_buffer ? "buffer" : "parameter"},
            {"dtype", name(resolved_dtype(visit.tensor, model_dtype))},
            {"shape", visit.tensor.shape}};
   if (visit.is_buffer) out["persistent"] = visit.tensor.persistent;
   if (!visit.tied_to.empty()) out["tied_to"] = visit.tied_to;
+  places.add(out, visit.name);
   return out;
 }
 
@@ -103,23 +126,25 @@ std::string summary_text(const InspectResult& result) {
   row("not split", result.graph.no_split_modules.empty() ? "nothing named"
                                                          : fmt::format("{}", fmt::join(result.graph.no_split_modules, ", ")));
   for (const std::vector<std::string>& group : result.graph.tied) row("tied", fmt::format("{}", fmt::join(group, " = ")));
+  if (result.model.checkpoint != nullptr) row("checkpoint", stored_line(*result.model.checkpoint).substr(12));
   return out;
 }
 
 }  // namespace
 
 void print_tensors(const InspectResult& result, Format format, Output& out) {
+  const Places places(result.model.checkpoint.get());
   switch (format) {
     case Format::jsonl:
       for_each_tensor(result.graph, [&](const TensorVisit& visit) {
-        out.line(json_text(tensor_json(visit, result.dtype), false));
+        out.line(json_text(tensor_json(visit, result.dtype, places), false));
       });
       return;
     case Format::json: {
       Json json = model_json("inspect", result.model, result.graph);
       json["dtype"] = name(result.dtype);
       Json tensors = Json::array();
-      for_each_tensor(result.graph, [&](const TensorVisit& visit) { tensors.push_back(tensor_json(visit, result.dtype)); });
+      for_each_tensor(result.graph, [&](const TensorVisit& visit) { tensors.push_back(tensor_json(visit, result.dtype, places)); });
       json["tensors"] = std::move(tensors);
       json["assumptions"] = result.assumptions;
       json["warnings"] = result.warnings;
@@ -153,6 +178,7 @@ void print_overview(const InspectResult& result, const OverviewParts& parts, For
       json["tied"] = result.graph.tied;
       json["disk"] = disk_json(result);
     }
+    if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint);
     if (parts.tree) json["tree"] = tree_json(module_tree(result.graph, result.dtype));
     json["assumptions"] = result.assumptions;
     json["warnings"] = result.warnings;

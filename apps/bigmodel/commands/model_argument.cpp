@@ -19,6 +19,7 @@
 #include "bigmodel/model/catalog.h"
 #include "bigmodel/model/graph_from_checkpoint.h"
 #include "commands/hub_access.h"
+#include "commands/stored_checkpoint.h"
 
 namespace bigmodel::app {
 namespace {
@@ -113,10 +114,10 @@ HubName hub_name(const std::string& argument, const Options& options, const HubS
 
 /// Up from the config's own folder in the snapshot: where checkpoint files would be.
 FoundModel found_on_hub(const std::string& argument, std::string source, const std::string& repo_id, const FetchedFile& file,
-                        const Options& options, Session& session) {
+                        const std::string& repo_path, const Options& options, Session& session) {
   session.notes.note(fmt::format("using {} {}@{}", source, repo_id, file.commit.substr(0, 7)));
   return {argument, std::move(source), file.path.parent_path().string(), config_of(file.path, options),
-          file.path.parent_path(), repo_id, file.commit};
+          file.path.parent_path(), repo_id, file.commit, fs::path(repo_path).parent_path().generic_string()};
 }
 
 /// The repository as typed, else under a name that is known for the same one.
@@ -136,7 +137,7 @@ std::optional<FoundModel> from_cache(const std::string& argument, const HubName&
   for (const std::string& id : ids) {
     const CachedFile file = find_cached_file(settings.cache, id, name.file, name.repo.revision_or_main());
     if (file.state != CachedFile::State::found) continue;
-    return found_on_hub(argument, "cache", id, {file.path, file.commit}, options, session);
+    return found_on_hub(argument, "cache", id, {file.path, file.commit}, name.file, options, session);
   }
   return std::nullopt;
 }
@@ -156,7 +157,7 @@ FoundModel from_hub(const std::string& argument, const HubName& name, const HubS
   try {
     HubAccess hub(settings, session);
     const FetchedFile file = fetch_file(hub.client(), name.repo.id, name.repo.revision_or_main(), name.file, hub.notes());
-    return found_on_hub(argument, "hub", name.repo.id, file, options, session);
+    return found_on_hub(argument, "hub", name.repo.id, file, name.file, options, session);
   } catch (const EntryNotFoundError& e) {
     throw NotFoundError(fmt::format("{}: the repository has no {}", argument, name.file),
                         "bigmodel reads models with a config.json; name its folder with --subfolder if it has one");
@@ -241,12 +242,36 @@ std::optional<MetaGraph> graph_of_names(const spec::SpecLibrary& library, const 
   if (!model.folder || library.has(model.config.model_type)) return std::nullopt;
   if (build.class_name != "base" && build.class_name != "auto") return std::nullopt;
   try {
-    const Checkpoint checkpoint = open_checkpoint(checkpoint_folder(model));
+    const Checkpoint checkpoint = model.checkpoint != nullptr ? *model.checkpoint : open_checkpoint(checkpoint_folder(model));
     const std::vector<TensorInfo> tensors(checkpoint.tensors.begin(), checkpoint.tensors.end());
     return graph_from_checkpoint(model.config, tensors, shared_names(checkpoint));
   } catch (const NotFoundError&) {
     return std::nullopt;  // no weights here: the unknown type is what is wrong
   }
+}
+
+FoundModel find_config(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
+                      Session& session) {
+  if (options.flag("trust-remote-code")) {
+    session.notes.note("--trust-remote-code: nothing to trust, bigmodel never runs a model's code");
+  }
+  if (argument == "-") {
+    const std::string text = read_descriptor(0, "standard input", kConfigLimitBytes);
+    return {argument, "file", "standard input", parse_config(text, "standard input", config_library(options)), {}};
+  }
+  std::error_code error;
+  if (looks_like_path(argument) || fs::exists(argument, error)) return from_path(argument, options);
+  const HubSettings settings = hub_settings_of(options, session.environment);
+  const HubName name = hub_name(argument, options, settings);
+  if (auto cached = from_cache(argument, name, settings, options, session)) return *std::move(cached);
+  if (!name.asks_revision && name.file == "config.json" && !wants_exact(options)) {  // the catalog knows the main branch's config
+    if (auto known = from_catalog(argument, name.repo.id, library, options, session)) return *std::move(known);
+  }
+  if (library.has(fmt::format("timm/{}", name.repo.id))) {
+    throw NotFoundError(fmt::format("{}: no transformers model of that name, but timm has one", argument),
+                        "pass --library_name timm");
+  }
+  return from_hub(argument, name, settings, options, session);
 }
 
 }  // namespace
@@ -299,26 +324,9 @@ OptionSpec model_positional(bool repeated) {
 
 FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
                       Session& session) {
-  if (options.flag("trust-remote-code")) {
-    session.notes.note("--trust-remote-code: nothing to trust, bigmodel never runs a model's code");
-  }
-  if (argument == "-") {
-    const std::string text = read_descriptor(0, "standard input", kConfigLimitBytes);
-    return {argument, "file", "standard input", parse_config(text, "standard input", config_library(options)), {}};
-  }
-  std::error_code error;
-  if (looks_like_path(argument) || fs::exists(argument, error)) return from_path(argument, options);
-  const HubSettings settings = hub_settings_of(options, session.environment);
-  const HubName name = hub_name(argument, options, settings);
-  if (auto cached = from_cache(argument, name, settings, options, session)) return *std::move(cached);
-  if (!name.asks_revision && name.file == "config.json") {  // the catalog knows the main branch's config
-    if (auto known = from_catalog(argument, name.repo.id, library, options, session)) return *std::move(known);
-  }
-  if (library.has(fmt::format("timm/{}", name.repo.id))) {
-    throw NotFoundError(fmt::format("{}: no transformers model of that name, but timm has one", argument),
-                        "pass --library_name timm");
-  }
-  return from_hub(argument, name, settings, options, session);
+  FoundModel out = find_config(argument, library, options, session);
+  if (wants_exact(options)) out.checkpoint = std::make_shared<const Checkpoint>(stored_checkpoint(out, options, session));
+  return out;
 }
 
 std::vector<std::string> known_model_names(const EnvironmentLookup& environment) {

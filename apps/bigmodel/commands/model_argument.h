@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/model/build_meta_graph.h"
 #include "bigmodel/model/config.h"
 #include "bigmodel/spec/spec_library.h"
@@ -23,6 +24,8 @@ struct FoundModel {
   std::optional<std::filesystem::path> folder;  ///< where its checkpoint files would be
   std::string repo_id = {};   ///< of "cache" and "hub": under which id it was found
   std::string commit = {};    ///< of "cache" and "hub": 40 hex digits
+  std::string repo_folder = {};  ///< where in the repository the config lies; empty: at its root
+  std::shared_ptr<const Checkpoint> checkpoint = {};  ///< its headers, under --exact (stored_checkpoint.h)
 };
 
 /// Rows of the option table that every command with a MODEL takes: --class, --library-name, --arch-dir, --subfolder, those of

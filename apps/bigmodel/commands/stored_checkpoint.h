@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// --exact: the headers of a model's checkpoint, from its folder, the cache, or by byte ranges from the Hub; never its weights.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "bigmodel/checkpoint/checkpoint.h"
+#include "commands/command.h"
+#include "commands/model_argument.h"
+
+namespace bigmodel::app {
+
+OptionSpec exact_option();
+/// Whether the command has --exact and it was given.
+bool wants_exact(const Options& options);
+
+/// Of a model that was found. Throws NotFoundError where there are no safetensors, and what reading them throws.
+Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Session& session);
+
+/// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once.
+nlohmann::ordered_json stored_json(const Checkpoint& checkpoint);
+/// "checkpoint: 200 tensors, 108,340,804 parameters, 413.28 MiB in 1 file (float32)".
+std::string stored_line(const Checkpoint& checkpoint);
+
+}  // namespace bigmodel::app

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/checkpoint/remote_checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "bigmodel/checkpoint/safetensors_header.h"
+#include "bigmodel/core/error.h"
+
+namespace bigmodel {
+namespace {
+
+constexpr std::uint64_t kFirstBytes = 100'000;  // most headers are shorter
+constexpr std::uint64_t kIndexLimitBytes = 250'000'000;
+constexpr std::size_t kMostShards = 10'000;
+
+struct FileTensors {
+  CheckpointFile file;
+  std::vector<CheckpointTensor> tensors;
+  std::vector<std::string> notes;
+};
+
+std::string path_of(const RemoteFiles& files, const std::string& name) { return files.folder.empty() ? name : files.folder + "/" + name; }
+
+std::optional<FileTensors> read_file_header(const RemoteFiles& files, const std::string& name) {
+  const std::string path = path_of(files, name);
+  const std::string object = fmt::format("{}: {}", files.object, path);
+  std::uint64_t file_bytes = 0;
+  std::optional<std::string> text = files.read(path, 0, kFirstBytes, file_bytes);
+  if (!text) return std::nullopt;
+  if (text->size() < 8) throw FormatError(fmt::format("{}: {} bytes, too short for a safetensors header", object, text->size()));
+  std::uint64_t length = 0;
+  for (std::size_t i = 0; i < 8; ++i) length |= static_cast<std::uint64_t>(static_cast<unsigned char>((*text)[i])) << (8 * i);
+  if (length > kHubHeaderLimit || length > file_bytes - 8) {
+    throw FormatError(fmt::format("{}: header length {}, expected at most {}", object, length, std::min(kHubHeaderLimit, file_bytes - 8)),
+                      "is it a safetensors file?");
+  }
+  if (text->size() < 8 + length) {
+    std::uint64_t size_again = 0;
+    const std::uint64_t have = text->size();
+    const std::optional<std::string> rest = files.read(path, have, 8 + length - have, size_again);
+    if (!rest || rest->size() != 8 + length - have || size_again != file_bytes) {
+      throw FormatError(fmt::format("{}: changed or ends while its header is read", object), "try again");
+    }
+    *text += *rest;
+  }
+  SafetensorsHeader header = parse_safetensors_header(std::string_view(*text).substr(8, static_cast<std::size_t>(length)), file_bytes - 8 - length, object);
+  FileTensors out;
+  out.file = {.path = path, .name = name, .container = Container::safetensors, .identity = {.size_bytes = file_bytes}, .header_bytes = header.header_bytes,
+              .metadata = std::move(header.metadata)};
+  out.notes = std::move(header.notes);
+  for (SafetensorsEntry& entry : header.tensors) {
+    CheckpointTensor tensor;
+    static_cast<TensorInfo&>(tensor) = std::move(static_cast<TensorInfo&>(entry));
+    tensor.offset = tensor.storage_offset = header.header_bytes + entry.begin;
+    tensor.size_bytes = tensor.storage_bytes = entry.end - entry.begin;
+    tensor.storage = out.tensors.size();
+    out.tensors.push_back(std::move(tensor));
+  }
+  return out;
+}
+
+std::vector<FileTensors> read_shards(const RemoteFiles& files, const CheckpointIndex& index) {
+  std::vector<FileTensors> out(index.shards.size());
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t t = 0; t < std::min<std::size_t>(std::max(files.connections, 1U), out.size()); ++t) {
+      threads.emplace_back([&] {
+        try {
+          for (std::size_t i = next++; i < out.size(); i = next++) {
+            {
+              const std::scoped_lock lock(mutex);
+              if (failure) return;
+            }
+            std::optional<FileTensors> shard = read_file_header(files, index.shards[i]);
+            if (!shard) throw NotFoundError(fmt::format("{}: {} names shard \"{}\", which is not there", files.object, index.name, index.shards[i]));
+            out[i] = *std::move(shard);
+          }
+        } catch (...) {
+          const std::scoped_lock lock(mutex);
+          if (!failure) failure = std::current_exception();
+        }
+      });
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  return out;
+}
+
+void add(Checkpoint& checkpoint, FileTensors file) {
+  for (const std::string& note : file.notes) checkpoint.notes.push_back(fmt::format("{}: {}", file.file.name, note));
+  for (CheckpointTensor& tensor : file.tensors) {
+    tensor.file = static_cast<std::uint32_t>(checkpoint.files.size());
+    checkpoint.tensors.push_back(std::move(tensor));
+  }
+  checkpoint.files.push_back(std::move(file.file));
+}
+
+/// The index's order; what it names must be where it says.
+void order_by_index(Checkpoint& checkpoint, const std::string& object) {
+  const CheckpointIndex& index = *checkpoint.index;
+  std::unordered_map<std::string, std::size_t> places;
+  for (std::size_t i = 0; i < checkpoint.tensors.size(); ++i) {
+    if (!places.emplace(checkpoint.tensors[i].name, i).second) {
+      throw FormatError(fmt::format("{}: tensor \"{}\" lies in two shards", object, checkpoint.tensors[i].name));
+    }
+  }
+  std::vector<CheckpointTensor> ordered;
+  ordered.reserve(index.weight_map.size());
+  for (const IndexEntry& entry : index.weight_map) {
+    const auto it = places.find(entry.tensor);
+    if (it == places.end() || checkpoint.tensors[it->second].file != entry.shard) {
+      throw FormatError(fmt::format("{}: {}: no tensor \"{}\", which {} puts there", object, index.shards[entry.shard], entry.tensor, index.name));
+    }
+    ordered.push_back(std::move(checkpoint.tensors[it->second]));
+    places.erase(it);
+  }
+  if (!places.empty()) checkpoint.notes.push_back(fmt::format("{} tensors are in no entry of {}", places.size(), index.name));
+  checkpoint.tensors = std::move(ordered);
+}
+
+}  // namespace
+
+Checkpoint read_remote_checkpoint(const RemoteFiles& files) {
+  Checkpoint out;
+  out.path = out.folder = files.folder;
+  if (std::optional<FileTensors> whole = read_file_header(files, "model.safetensors")) {
+    add(out, *std::move(whole));
+    return out;
+  }
+  constexpr const char* kIndex = "model.safetensors.index.json";
+  std::uint64_t index_bytes = 0;
+  const std::optional<std::string> text = files.read(path_of(files, kIndex), 0, kIndexLimitBytes, index_bytes);
+  if (!text) {
+    throw NotFoundError(fmt::format("{}: neither model.safetensors nor {}", files.object, kIndex),
+                        "only safetensors headers can be read without the weights; download the checkpoint");
+  }
+  if (index_bytes > kIndexLimitBytes) throw UnsupportedError(fmt::format("{}: {} has {} bytes, at most {} are read", files.object, kIndex, index_bytes, kIndexLimitBytes));
+  out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, kIndex));
+  out.index->name = kIndex;
+  if (out.index->shards.size() > kMostShards) throw UnsupportedError(fmt::format("{}: {} shards, at most {} are read", files.object, out.index->shards.size(), kMostShards));
+  for (FileTensors& shard : read_shards(files, *out.index)) add(out, std::move(shard));
+  order_by_index(out, files.object);
+  return out;
+}
+
+}  // namespace bigmodel
