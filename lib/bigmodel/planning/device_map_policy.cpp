@@ -9,6 +9,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/planning/check_device_map.h"
 #include "bigmodel/planning/reference_sizes.h"
+#include "bigmodel/planning/tied_parameters.h"
 
 namespace bigmodel {
 namespace {
@@ -86,6 +87,8 @@ PolicyMap plan_device_map(const MetaGraph& graph, const PolicyRequest& request) 
     if (!check.uncovered.empty()) {
       why = fmt::format("accelerate's own map leaves {} tensors without a device ({}{}): they got one", check.uncovered.size(),
                         check.uncovered.front(), check.uncovered.size() > 1 ? ", ..." : "");
+    } else if (!graph.tied.empty() && !check_tied_parameters_on_same_device(find_tied_parameters(graph), out.map.device_map).empty()) {
+      why = "accelerate's own map spreads tied parameters over devices: they are kept together";
     }
   } catch (const ReferenceError& e) {
     why = fmt::format("accelerate has no map for this ({}: {}): ties and budgets are read as they are meant", e.exception_class(), e.message());

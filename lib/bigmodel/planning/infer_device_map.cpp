@@ -91,13 +91,7 @@ class Planner {
     }
   }
 
-  /// Whether a tied name lies inside a module (or is that tensor). The reference looks for the name anywhere in the other.
-  bool inside(const TiedName& tied, const std::string& dotted) const {
-    const std::string name = tied.name + ".";
-    return request_.mend ? name.starts_with(dotted) : name.find(dotted) != std::string::npos;
-  }
-
-  /// The names tied to the candidate from outside.
+  /// The names tied to the candidate from outside. The reference looks for a module's name anywhere in that of a parameter.
   std::vector<const TiedName*> tied_outside(const Candidate& c) {
     std::vector<const TiedName*> out;
     if (ties_.empty()) return out;
@@ -106,27 +100,50 @@ class Planner {
       queue_.work(group.size());
       std::vector<const TiedName*> outside;
       for (const TiedName& tied : group) {
-        if (!inside(tied, dotted)) outside.push_back(&tied);
+        if ((tied.name + ".").find(dotted) == std::string::npos) outside.push_back(&tied);
       }
       if (outside.size() < group.size()) out.insert(out.end(), outside.begin(), outside.end());
     }
     return out;
   }
 
+  bool holds(const GraphEntry& outer, const GraphEntry& tensor) const {
+    return outer.is_module() ? tensor.module >= outer.module && tensor.module < graph_.end(outer.module) : outer == tensor;
+  }
+
   /// Adds the entries that hold what is tied, as `holder` finds them, and their sizes.
   template <typename Holder>
   void add_ties(Candidate& c, Holder holder) {
     c.needed = c.size;
+    if (request_.mend) return add_all_ties(c, holder);
     for (const TiedName* tied : tied_outside(c)) {
       const std::optional<GraphEntry> owner = holder(tied->entry);
-      if (!owner) {
-        if (request_.mend) continue;
-        throw ReferenceError("IndexError", "list index out of range");
-      }
+      if (!owner) throw ReferenceError("IndexError", "list index out of range");
       c.owners.push_back(*owner);
-      // Mended, an entry that holds several tied names counts once, and what is tied is not counted again.
-      if (!request_.mend || std::ranges::count(c.owners, *owner) == 1) c.needed += sizes_.of(*owner);
-      if (!request_.mend) c.needed += ReferenceNumber(0) - sizes_.of(tied->entry);
+      c.needed += sizes_.of(*owner) - sizes_.of(tied->entry);
+    }
+  }
+
+  /// Mended: names are places in the tree, what is tied to an owner comes too, and every owner counts once.
+  template <typename Holder>
+  void add_all_ties(Candidate& c, Holder holder) {
+    const auto taken = [&](const TiedName& tied) {
+      return holds(c.entry, tied.entry) || std::ranges::any_of(c.owners, [&](const GraphEntry& o) { return holds(o, tied.entry); });
+    };
+    for (bool grown = true; grown;) {
+      grown = false;
+      for (const std::vector<TiedName>& group : ties_) {
+        queue_.work(group.size());
+        if (std::ranges::none_of(group, taken)) continue;
+        for (const TiedName& tied : group) {
+          if (taken(tied)) continue;
+          const std::optional<GraphEntry> owner = holder(tied.entry);
+          if (!owner) continue;
+          c.owners.push_back(*owner);
+          c.needed += sizes_.of(*owner);
+          grown = true;
+        }
+      }
     }
   }
 
@@ -142,6 +159,7 @@ class Planner {
     add_ties(c, [this](const GraphEntry& e) { return queue_.holder(e, request_.mend); });
 
     if (!room || d.used + c.needed <= *room) return place(d, c, room, reserve);
+    if (moved_ && *moved_ == c.entry) no_fallback_on_ = current_;  // mended: its ties were more than the search saw
     if (!c.owners.empty() && d.used + c.size <= *room && split_tied(d, c, room, reserve)) return;
     if (d.used + c.size >= *room && c.entry.is_module() && sizes_.splits(c.entry.module)) {
       tell(Action::split, d, c, room, reserve);
@@ -191,7 +209,7 @@ class Planner {
   bool move_forward(const Device& d, const Candidate& c, const std::optional<ReferenceNumber>& room, const ReferenceNumber& reserve) {
     const ReferenceNumber limit = *d.budget - first_max(queue_.largest(), c.needed) - d.used;
     if (limit.is_float() && !request_.mend) throw ReferenceError("AttributeError", "'float' object has no attribute 'upper'");
-    if (limit < 0) return false;
+    if (limit < 0 || no_fallback_on_ == current_) return false;
     const std::optional<GraphEntry> found = queue_.search(
         [&](const GraphEntry& entry, const PlacementQueue::Holder& holder) {
           Candidate other;
@@ -205,6 +223,7 @@ class Planner {
     if (!found) return false;
     queue_.bring_forward(*found, request_.mend);
     queue_.push_second(c.entry);
+    if (request_.mend) moved_ = found;
     Candidate moved = c;
     moved.entry = *found;
     moved.name = graph_.name(*found);
@@ -266,6 +285,8 @@ class Planner {
   std::vector<std::vector<TiedName>> ties_;
   std::vector<Device> devices_;
   std::size_t current_ = 0;
+  std::optional<GraphEntry> moved_;               ///< what fallback_allocation brought forward last
+  std::size_t no_fallback_on_ = SIZE_MAX;         ///< a device that what was found did not fit after all
   std::vector<std::pair<std::size_t, ReferenceNumber>> minimum_;
   std::unordered_map<std::string, std::size_t> placed_;
   InferredDeviceMap out_;
