@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -44,8 +45,18 @@ void expand(const DiskForm& form, Shape shape, const std::string& memory, const 
       return;
     }
     case DiskForm::Kind::concat:
-      axis() /= static_cast<std::int64_t>(form.forms.size());
-      for (const DiskForm& part : form.forms) expand(part, shape, memory, tensor, out);
+      {
+        // As torch.chunk cuts: where the count does not divide the size, the last piece is smaller.
+        std::int64_t left = axis();
+        const auto pieces = static_cast<std::int64_t>(form.forms.size());
+        const std::int64_t each = left / pieces + (left % pieces != 0 ? 1 : 0);
+        for (const DiskForm& part : form.forms) {
+          if (left <= 0) misfit(memory, "concat", tensor->shape);
+          axis() = std::min(each, left);
+          left -= each;
+          expand(part, shape, memory, tensor, out);
+        }
+      }
       return;
     case DiskForm::Kind::stack:
       if (shape.empty()) misfit(memory, "stack", shape);
