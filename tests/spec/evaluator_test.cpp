@@ -62,6 +62,8 @@ TEST_SUITE("spec/evaluator") {
     CHECK(evaluated("\"n{1 + 1}x{\"a\"}\"").find("error") != std::string::npos);
     CHECK(evaluated("\"n{1 + 1}x\"") == "\"n2x\"");
     CHECK(evaluated("split(\"a_b\", \"_\")") == "[\"a\", \"b\"]");
+    CHECK(evaluated("split(\"M*-\", \"\")") == "[\"M\", \"*\", \"-\"]");
+    CHECK(evaluated("split(\"\", \"\")") == "[]");
     CHECK(evaluated("pair(3)") == "[3, 3]");
     CHECK(evaluated("max([1, 5, 2]) + min(4, 3)") == "8");
     CHECK(evaluated("sum([1, 2, 3])") == "6");

@@ -194,8 +194,11 @@ Value split_text(const Arguments& a) {
   a.count(2, 2);
   const std::string& text = a.string(0);
   const std::string& separator = a.string(1);
-  if (separator.empty()) a.fail("the separator is empty");
   List out;
+  if (separator.empty()) {   // into characters: patterns of layers are written as one letter each
+    for (const char c : text) out.emplace_back(std::string(1, c));
+    return out;
+  }
   std::size_t from = 0;
   while (true) {
     const std::size_t at = text.find(separator, from);
