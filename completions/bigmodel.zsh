@@ -261,6 +261,7 @@ _bigmodel() {
           ;;
         doctor)
           _arguments \
+            '--probe[measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \

@@ -243,6 +243,15 @@ TEST_SUITE("cli/infer_device_map") {
     CHECK(json_of({"gpt2", "-m", "0=1GB", "--bandwidth", "gpu=1TB/s"}).at("predicted").at("bound") == "0");
   }
 
+  TEST_CASE("what doctor --probe measures is what --bandwidth takes") {
+    const RunResult probe = run_binary({"doctor", "--probe", "--json"});
+    CHECK(probe.exit_code == 0);
+    CHECK(faults_of("doctor", probe.out) == "");
+    const std::string bandwidth = Json::parse(probe.out).at("probe").at("bandwidth");
+    CHECK(bandwidth.find("cpu=") != std::string::npos);
+    CHECK(json_of({"gpt2", "-m", "cpu=1GB", "--bandwidth", bandwidth}).at("predicted").at("tokens_per_second").get<double>() > 0);
+  }
+
   TEST_CASE("the machine is asked where no budget is given") {
     const RunResult r = infer({"gpt2"});
     CHECK(r.exit_code == 0);

@@ -10,6 +10,7 @@
 
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/byte_size.h"
+#include "bigmodel/device/bandwidth_probe.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/spec/spec_library.h"
 #include "cli/settings.h"
@@ -35,6 +36,28 @@ struct Setting {
   std::string name, value, origin;
 };
 
+/// What the tiers deliver, as --bandwidth takes it.
+struct Bandwidths {
+  std::optional<double> cpu;
+  DiskProbe disk;
+  std::filesystem::path disk_folder;
+  std::vector<GpuProbe> gpus;
+
+  std::string option() const {
+    std::vector<std::string> items;
+    const auto add = [&items](std::string_view tier, double rate) { items.push_back(fmt::format("{}={:.4g}GB/s", tier, rate / 1e9)); };
+    double link = 0;
+    for (std::size_t i = 0; i < gpus.size(); ++i) {
+      add(fmt::format("{}", i), gpus[i].memory_bytes_per_second);
+      link = i == 0 ? gpus[i].upload_bytes_per_second : std::min(link, gpus[i].upload_bytes_per_second);
+    }
+    if (link > 0) add("pcie", link);
+    if (cpu) add("cpu", *cpu);
+    if (disk.bytes_per_second) add("disk", *disk.bytes_per_second);
+    return fmt::format("{}", fmt::join(items, ","));
+  }
+};
+
 struct Diagnosis {
   BuildFacts build;
   MachineInfo machine;
@@ -46,6 +69,7 @@ struct Diagnosis {
   bool config_exists = false;
   std::vector<Setting> settings;
   std::vector<Finding> findings;
+  std::optional<Bandwidths> bandwidths;
 };
 
 const CommandSpec& spec() {
@@ -54,8 +78,13 @@ const CommandSpec& spec() {
       .summary = "show what this build and machine can do, and what is off",
       .description = {"Looks at the build, the processor, memory with the limits of containers, the disk of the Hub cache, the "
                       "GPU's driver and the settings in effect with their origin. What is off is listed with a remedy."},
-      .options = {format_option({"table", "json"})},
+      .options = {{.name = "probe",
+                   .help = "measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes",
+                   .more = "Takes some seconds. Writes 512 MiB to a file without a name on the disk of the Hub cache and reads it back past the page "
+                           "cache; nothing is left behind."},
+                  format_option({"table", "json"})},
       .examples = {{"bigmodel doctor", "what is here, and what is off"},
+                   {"bigmodel doctor --probe", "and how fast it is"},
                    {"bigmodel doctor --json", "the same for programs"}}};
   return kSpec;
 }
@@ -110,6 +139,26 @@ void find_faults(Diagnosis& d, Session& session) {
   }
 }
 
+Bandwidths probe(const Diagnosis& d, Session& session) {
+  Bandwidths out;
+  const int threads = std::max(d.machine.processor.usable_count, 1);
+  session.work.report("reading RAM", 0, 0);
+  out.cpu = probe_memory(threads, d.machine.memory.usable_bytes() / 4, session.work.stop);
+  session.work.throw_if_stopped();
+  out.disk_folder = d.cache;
+  std::error_code error;
+  while (!std::filesystem::is_directory(out.disk_folder, error) && out.disk_folder.has_relative_path()) out.disk_folder = out.disk_folder.parent_path();
+  if (out.disk_folder.empty()) out.disk_folder = "/";
+  session.work.report("reading the disk", 0, 0);
+  const std::uint64_t free_bytes = d.cache_disk ? d.cache_disk->free_bytes : 0;
+  out.disk = probe_disk(out.disk_folder, std::min<std::uint64_t>(std::uint64_t{512} << 20, free_bytes / 2), 8, session.work.stop);
+  session.work.throw_if_stopped();
+  session.work.report("copying on GPUs", 0, 0);
+  out.gpus = probe_gpus();
+  session.progress.clear();
+  return out;
+}
+
 Diagnosis diagnose(const Options& options, Session& session) {
   Diagnosis d;
   d.build = build_facts();
@@ -127,6 +176,7 @@ Diagnosis diagnose(const Options& options, Session& session) {
     d.settings.push_back({name, fmt::format("{}", fmt::join(value.texts, ",")), std::string(origin_name(value.origin))});
   }
   find_faults(d, session);
+  if (options.flag("probe")) d.bandwidths = probe(d, session);
   return d;
 }
 
@@ -151,6 +201,17 @@ std::string text_of(const Diagnosis& d, const Terminal& terminal) {
   row("Hub cache", fmt::format("{}{}", d.cache.string(), d.cache_exists ? "" : " (not there yet)"));
   if (d.cache_disk) {
     row("", fmt::format("{} free of {}", format_decimal(d.cache_disk->free_bytes), format_decimal(d.cache_disk->total_bytes)));
+  }
+  if (d.bandwidths) {
+    const Bandwidths& b = *d.bandwidths;
+    row("RAM reads", b.cpu ? fmt::format("{:.1f} GB/s", *b.cpu / 1e9) : "could not be measured");
+    row("disk reads", b.disk.bytes_per_second ? fmt::format("{:.2f} GB/s ({})", *b.disk.bytes_per_second / 1e9, b.disk_folder.string())
+                                              : fmt::format("could not be measured in {}: {}", b.disk_folder.string(), b.disk.problem));
+    for (std::size_t i = 0; i < b.gpus.size(); ++i) {
+      row(fmt::format("GPU {}", i), fmt::format("{:.0f} GB/s in its memory, {:.1f} GB/s from pinned RAM ({})", b.gpus[i].memory_bytes_per_second / 1e9,
+                                                b.gpus[i].upload_bytes_per_second / 1e9, b.gpus[i].name));
+    }
+    row("", fmt::format("--bandwidth {}", b.option()));
   }
   row("config file", d.config_file.empty() ? "none" : d.config_file + (d.config_exists ? "" : " (not there)"));
   for (const Setting& setting : d.settings) row("setting", fmt::format("{} = {} ({})", setting.name, setting.value, setting.origin));
@@ -185,6 +246,17 @@ Json json_of(const Diagnosis& d) {
     json["cache"]["free_bytes"] = d.cache_disk->free_bytes;
     json["cache"]["total_bytes"] = d.cache_disk->total_bytes;
     json["cache"]["writable"] = d.cache_disk->writable;
+  }
+  if (d.bandwidths) {
+    const Bandwidths& b = *d.bandwidths;
+    Json gpus = Json::array();
+    for (const GpuProbe& gpu : b.gpus) {
+      gpus.push_back({{"name", gpu.name}, {"memory_bytes_per_second", gpu.memory_bytes_per_second}, {"upload_bytes_per_second", gpu.upload_bytes_per_second}});
+    }
+    json["probe"] = {{"bandwidth", b.option()}, {"gpus", std::move(gpus)}, {"disk_folder", b.disk_folder.string()}};
+    if (b.cpu) json["probe"]["cpu_bytes_per_second"] = *b.cpu;
+    if (b.disk.bytes_per_second) json["probe"]["disk_bytes_per_second"] = *b.disk.bytes_per_second;
+    else json["probe"]["disk_problem"] = b.disk.problem;
   }
   if (!d.config_file.empty()) json["config_file"] = {{"path", d.config_file}, {"exists", d.config_exists}};
   json["settings"] = Json::array();

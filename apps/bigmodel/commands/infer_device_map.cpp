@@ -103,7 +103,7 @@ std::vector<OptionSpec> option_rows() {
        .value_name = "DEVICE=RATE",
        .help = "bytes a second of each tier: 0=3.3TB/s,cpu=200GB/s,disk=3GB/s",
        .list = ListStyle::commas,
-       .more = "gpu= is every accelerator, pcie= the way from RAM to one. What is not given is assumed, and said."},
+       .more = "gpu= is every accelerator, pcie= the way from RAM to one. `bigmodel doctor --probe` measures them; what is not given is assumed, and said."},
       format_option({"table", "json", "jsonl", "python"}),
   };
   for (OptionSpec& row : model_option_rows()) {
