@@ -85,6 +85,9 @@ _bigmodel() {
             '--read-back[compare what the disk holds with what was written (always done in place)]' \
             {-n,--dry-run}'[print the plan and write nothing]' \
             '--plan-from[plan for the tensors that FILE lists, and print the plan as JSON]:FILE:_files' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \
             {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \

@@ -152,7 +152,6 @@ TEST_SUITE("chat template") {
     CHECK(class_of("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}") == "RecursionError");
     CHECK(class_of("{% block b %}{{ self.b() }}{% endblock %}") == "RecursionError");
     CHECK(class_of("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}") == "RecursionError");
-    CHECK(class_of("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}") == "RecursionError");
     CHECK(class_of("{{ " + std::string(100'000, '(')) == "TemplateSyntaxError");
     std::string nested;
     for (int i = 0; i < 5000; ++i) nested += "{% if true %}";
@@ -166,6 +165,7 @@ TEST_SUITE("chat template") {
   }
 
   TEST_CASE("frees what holds itself") {
+    CHECK(rendered("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}") == "<Namespace {'me': <Namespace {...}>}>");
     CHECK(rendered("{% set ns = namespace() %}{% set ns.me = ns %}{% macro f() %}{{ ns.me is defined }}{% endmacro %}{% set ns.f = f %}{{ ns.f() }}") ==
           "True");
     CHECK(rendered("{% set ns = namespace(x=0) %}{% for i in range(20000) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}ok") == "ok");

@@ -18,6 +18,7 @@
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/model/catalog.h"
 #include "bigmodel/model/graph_from_checkpoint.h"
+#include "commands/fetch_checkpoint.h"
 #include "commands/hub_access.h"
 #include "commands/stored_checkpoint.h"
 
@@ -250,8 +251,8 @@ std::optional<MetaGraph> graph_of_names(const spec::SpecLibrary& library, const 
   }
 }
 
-FoundModel find_config(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
-                      Session& session) {
+FoundModel find_config(const std::string& argument, const spec::SpecLibrary& library, const Options& options, bool catalog,
+                       Session& session) {
   if (options.flag("trust-remote-code")) {
     session.notes.note("--trust-remote-code: nothing to trust, bigmodel never runs a model's code");
   }
@@ -264,7 +265,7 @@ FoundModel find_config(const std::string& argument, const spec::SpecLibrary& lib
   const HubSettings settings = hub_settings_of(options, session.environment);
   const HubName name = hub_name(argument, options, settings);
   if (auto cached = from_cache(argument, name, settings, options, session)) return *std::move(cached);
-  if (!name.asks_revision && name.file == "config.json" && !wants_exact(options)) {  // the catalog knows the main branch's config
+  if (!name.asks_revision && name.file == "config.json" && catalog) {  // the catalog knows the main branch's config
     if (auto known = from_catalog(argument, name.repo.id, library, options, session)) return *std::move(known);
   }
   if (library.has(fmt::format("timm/{}", name.repo.id))) {
@@ -324,8 +325,20 @@ OptionSpec model_positional(bool repeated) {
 
 FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
                       Session& session) {
-  FoundModel out = find_config(argument, library, options, session);
+  FoundModel out = find_config(argument, library, options, !wants_exact(options), session);
   if (wants_exact(options)) out.checkpoint = std::make_shared<const Checkpoint>(stored_checkpoint(out, options, session));
+  return out;
+}
+
+FoundModel find_model_with_weights(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session) {
+  FoundModel out = find_config(argument, library, options, false, session);
+  if (out.repo_id.empty()) return out;
+  try {
+    open_checkpoint(checkpoint_folder(out));
+  } catch (const NotFoundError&) {
+    HubAccess hub(hub_settings_of(options, session.environment), session);
+    out.folder = fetch_checkpoint(hub, out.repo_id, out.commit, out.repo_folder, session);
+  }
   return out;
 }
 

@@ -40,6 +40,10 @@ OptionSpec model_positional(bool repeated);
 FoundModel find_model(const std::string& argument, const spec::SpecLibrary& library, const Options& options,
                       Session& session);
 
+/// The same for a command that reads weights: the catalog, which has none, is left out, and what the cache lacks of the repository's
+/// checkpoint is fetched. `folder` then holds it.
+FoundModel find_model_with_weights(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session);
+
 /// Names that MODEL can have besides paths: those of the Hub cache and the catalog.
 std::vector<std::string> known_model_names(const EnvironmentLookup& environment);
 

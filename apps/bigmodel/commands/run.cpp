@@ -201,7 +201,7 @@ ExitStatus run(const Options& options, Session& session) {
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
   std::optional<DemoCheckpoint> demo;
   if (options.given("MODEL")) {
-    result.model = find_model(options.text("MODEL"), *library, options, session);
+    result.model = find_model_with_weights(options.text("MODEL"), *library, options, session);
   } else {
     demo.emplace();
     result.model = demo_model();

@@ -33,24 +33,6 @@ Stored stored_of(const Checkpoint& checkpoint) {
   return out;
 }
 
-Checkpoint from_hub(const FoundModel& model, const Options& options, Session& session) {
-  HubAccess hub(hub_settings_of(options, session.environment), session);
-  HubClient& client = hub.client();
-  const RemoteFiles files{
-      .read = [&](const std::string& path, std::uint64_t first, std::uint64_t size, std::uint64_t& file_bytes) -> std::optional<std::string> {
-        try {
-          return client.read_range(model.repo_id, model.commit, path, first, size, &file_bytes);
-        } catch (const EntryNotFoundError&) {
-          return std::nullopt;
-        }
-      },
-      .object = fmt::format("{}@{}", model.repo_id, model.commit.substr(0, 7)),
-      .folder = model.repo_folder};
-  Checkpoint out = read_remote_checkpoint(files);
-  session.notes.note(fmt::format("read the headers of {} {} on the Hub, no weights", out.files.size(), out.files.size() == 1 ? "file" : "files"));
-  return out;
-}
-
 }  // namespace
 
 OptionSpec exact_option() {
@@ -60,6 +42,23 @@ OptionSpec exact_option() {
 }
 
 bool wants_exact(const Options& options) { return find_option(options.command(), "exact") != nullptr && options.flag("exact"); }
+
+Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session) {
+  HubClient& client = hub.client();
+  const RemoteFiles files{
+      .read = [&](const std::string& path, std::uint64_t first, std::uint64_t size, std::uint64_t& file_bytes) -> std::optional<std::string> {
+        try {
+          return client.read_range(repo_id, commit, path, first, size, &file_bytes);
+        } catch (const EntryNotFoundError&) {
+          return std::nullopt;
+        }
+      },
+      .object = fmt::format("{}@{}", repo_id, commit.substr(0, 7)),
+      .folder = folder};
+  Checkpoint out = read_remote_checkpoint(files);
+  session.notes.note(fmt::format("read the headers of {} {} on the Hub, no weights", out.files.size(), out.files.size() == 1 ? "file" : "files"));
+  return out;
+}
 
 Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Session& session) {
   if (model.folder) {
@@ -72,7 +71,8 @@ Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Se
   if (model.repo_id.empty()) {
     throw NotFoundError(fmt::format("{}: --exact reads a checkpoint's headers, and there is none", model.argument), "name a folder or a repository of the Hub");
   }
-  return from_hub(model, options, session);
+  HubAccess hub(hub_settings_of(options, session.environment), session);
+  return hub_headers(hub, model.repo_id, model.commit, model.repo_folder, session);
 }
 
 nlohmann::ordered_json stored_json(const Checkpoint& checkpoint) {

@@ -7,6 +7,7 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "commands/command.h"
+#include "commands/hub_access.h"
 #include "commands/model_argument.h"
 
 namespace bigmodel::app {
@@ -17,6 +18,9 @@ bool wants_exact(const Options& options);
 
 /// Of a model that was found. Throws NotFoundError where there are no safetensors, and what reading them throws.
 Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Session& session);
+
+/// Those of a repository's safetensors, by byte ranges.
+Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session);
 
 /// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once.
 nlohmann::ordered_json stored_json(const Checkpoint& checkpoint);

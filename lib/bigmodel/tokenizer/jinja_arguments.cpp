@@ -39,7 +39,6 @@ Bound::Bound(std::string_view function, std::initializer_list<std::string_view> 
 }
 
 std::int64_t to_integer(const Value& value) {
-  if (const UndefinedInfo* info = value.if_undefined()) fail_undefined(*info);
   const auto i = value.if_int();
   if (!i) type_error("'" + value.type_name() + "' object cannot be interpreted as an integer");
   return clamp_index(*i);

@@ -194,7 +194,7 @@ Value filter_sort(Machine& machine, Arguments arguments) {
     }
     return Value::list(std::move(out));
   };
-  return Value::list(sorted(machine, collect(machine, bound[0]), key, bound.flag(1)));
+  return Value::list(sorted(machine, collect(machine, bound[0]), key, bound.integer(1, 0) != 0));
 }
 
 const Dict& mapping_of(const Value& value) {
@@ -216,7 +216,7 @@ Value filter_dictsort(Machine& machine, Arguments arguments) {
     const Value& value = item.if_tuple()->items[at];
     return keep_case ? value : ignore_case(value);
   };
-  return Value::list(sorted(machine, std::move(items), key, bound.flag(3)));
+  return Value::list(sorted(machine, std::move(items), key, bound.integer(3, 0) != 0));
 }
 
 Value filter_unique(Arguments arguments) {
@@ -442,13 +442,13 @@ Value filter_round(Machine& machine, Arguments arguments) {
   const std::string method = bound.given(2) != nullptr && bound[2].if_text() != nullptr ? bound.text(2) : bound.given(2) != nullptr ? "?" : "common";
   if (method != "common" && method != "ceil" && method != "floor") filter_argument_error("method must be common, ceil or floor");
   const Value& value = bound[0];
-  const std::int64_t precision = bound.integer(1, 0);
   if (method != "common") {
-    const Value scale = arithmetic(machine, ExprKind::pow, Value(10), Value(precision));
+    const Value scale = arithmetic(machine, ExprKind::pow, Value(10), bound.or_else(1, Value(0)));
     const double scaled = to_double(arithmetic(machine, ExprKind::mul, value, scale));
     if (!std::isfinite(scaled)) throw JinjaError("OverflowError", "cannot convert float infinity to integer");
     return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / to_double(scale));
   }
+  const std::int64_t precision = bound.integer(1, 0);
   if (const auto i = value.if_int()) {
     if (precision >= 0) return Value(*i);
     if (precision < -37) return Value(0);

@@ -118,7 +118,7 @@ void Interpreter::assign(const Expr& target, Value value, Frame& frame) {
   }
   if (target.kind == ExprKind::ns_ref) {
     auto* space = slot(target.ref, frame).if_object_of<Namespace>();
-    if (space == nullptr) not_a_namespace();
+    if (space == nullptr) type_error("'" + slot(target.ref, frame).type_name() + "' object does not support item assignment");
     space->set(target.attribute, std::move(value));
     return;
   }

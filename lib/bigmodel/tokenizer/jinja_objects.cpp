@@ -268,7 +268,13 @@ std::optional<Value> Builtin::attribute(std::string_view name) {
 }  // namespace
 
 std::string Namespace::repr(Machine& machine) const {
+  if (in_repr_) return "<Namespace {...}>";
   const Machine::Depth depth(machine);
+  in_repr_ = true;
+  struct Leave {
+    bool& flag;
+    ~Leave() { flag = false; }
+  } leave{in_repr_};
   Dict copy = attributes;
   return "<Namespace " + jinja::repr(machine, Value::dict(std::move(copy))) + ">";
 }

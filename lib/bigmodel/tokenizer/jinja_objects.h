@@ -24,6 +24,9 @@ class Namespace : public Object {
   static void check_name(std::string_view name);
 
   Dict attributes;
+
+ private:
+  mutable bool in_repr_ = false;  ///< it may hold itself
 };
 
 /// datetime.strftime in the C locale.

@@ -173,6 +173,8 @@ enum class Order { less, equal, greater };
 
 Order order(Machine& machine, std::string_view op, const Value& a, const Value& b) {
   machine.step();
+  if (const UndefinedInfo* info = a.if_undefined()) fail_undefined(*info);
+  if (const UndefinedInfo* info = b.if_undefined()) fail_undefined(*info);
   const auto ordered = [](const auto& x, const auto& y) { return x < y ? Order::less : y < x ? Order::greater : Order::equal; };
   const auto ai = a.if_int();
   const auto bi = b.if_int();

@@ -254,7 +254,7 @@ class TextMethod {
 
   Value lines() {
     const Bound arguments(name_, {"keepends"}, 0, std::move(arguments_));
-    const bool keep = arguments.flag(0);
+    const bool keep = arguments.integer(0, 0) != 0;
     std::vector<std::u32string> out;
     constexpr View kBreaks = U"\n\r\v\f\x1C\x1D\x1E\x85\u2028\u2029";
     std::size_t begin = 0;
