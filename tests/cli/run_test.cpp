@@ -25,6 +25,30 @@ std::string llama() { return golden_path("engine/llama-llama3").string(); }
 }  // namespace
 
 TEST_SUITE("cli/run") {
+  TEST_CASE("little RAM streams layers, and the tokens stay the same") {
+    const std::vector<std::string> base = {"run", llama(), "--ids", "1,2,3", "--greedy", "--max-new-tokens", "4", "--json"};
+    const Json whole = Json::parse(run_binary(base).out);
+    CHECK(whole.at("hf_device_map") == Json({{"", "cpu"}}));
+    bool streamed = false, refused = false;
+    for (const char* size : {"10KB", "100KB", "105KB", "1MB"}) {
+      CAPTURE(size);
+      std::vector<std::string> args = base;
+      args.insert(args.end(), {"--max-memory", std::string("cpu=") + size});
+      const RunResult r = run_binary(args);
+      if (r.exit_code != 0) {
+        CHECK(r.exit_code == 7);
+        refused = true;
+        continue;
+      }
+      const Json json = Json::parse(r.out);
+      CHECK(json.at("output_ids") == whole.at("output_ids"));
+      streamed = streamed || json.at("placement").at("disk_bytes").get<std::int64_t>() > 0;
+    }
+    CHECK(streamed);
+    CHECK(refused);
+    CHECK(run_binary({"run", llama(), "--ids", "1,2", "--max-memory", "0=1GB"}).exit_code == 8);
+  }
+
   TEST_CASE("the model inside the program tells the stories that its makers recorded") {
     std::ifstream file(source_root() / "apps/bigmodel/demo_model/expected.json");
     const Json expected = Json::parse(file);

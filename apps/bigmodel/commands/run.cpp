@@ -5,16 +5,20 @@
 #include <fmt/ranges.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/device/machine_info.h"
+#include "bigmodel/engine/auto_device_map.h"
 #include "bigmodel/engine/tensor_file.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
 #include "commands/demo_model.h"
+#include "commands/device_map_arguments.h"
 #include "commands/model_argument.h"
 #include "commands/run_prompt.h"
 #include "commands/run_text.h"
@@ -60,8 +64,14 @@ std::vector<OptionSpec> option_rows() {
       {.name = "device-map",
        .kind = ValueKind::text,
        .value_name = "MAP",
-       .help = "where weights lie: cpu, disk, or JSON such as {\"model.layers.0\": \"cpu\", \"\": \"disk\"}",
-       .default_text = "cpu"},
+       .help = "where weights lie: auto, cpu, disk, or JSON such as {\"model.layers.0\": \"cpu\", \"\": \"disk\"}",
+       .default_text = "auto",
+       .more = "auto keeps in RAM what fits beside caches and activations, and streams the rest, spread evenly between."},
+      {.name = "max-memory",
+       .kind = ValueKind::text,
+       .value_name = "DEVICE=SIZE",
+       .help = "with --device-map auto: how much RAM may be taken, such as cpu=8GiB",
+       .list = ListStyle::commas},
   };
   for (OptionSpec& row : model_option_rows()) {
     if (row.name == "class") {
@@ -94,8 +104,22 @@ const CommandSpec& spec() {
   return kSpec;
 }
 
+/// RAM as far as --max-memory or the machine goes, then disk.
+DeviceMap auto_map(const Options& options, const MetaGraph& graph, DType dtype, std::int64_t tokens, std::int64_t sequences) {
+  // A tenth stays free for what is not counted: the program itself, files being read.
+  auto ram = static_cast<std::int64_t>(read_machine_info().memory.usable_bytes() / 10 * 9);
+  if (options.given("max-memory")) {
+    ram = 0;
+    for (const auto& [device, budget] : parse_budgets(options.list("max-memory"), DevicePolicy::optimal)) {
+      if (to_string(device) == "cpu") ram = std::get<std::int64_t>(budget);
+      else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
+    }
+  }
+  return auto_device_map(graph, {.dtype = dtype, .ram_bytes = ram, .context = tokens, .batch = std::max<std::int64_t>(sequences, 1)});
+}
+
 DeviceMap device_map_of(const std::string& text) {
-  if (text == "cpu" || text == "disk" || text == "auto") return {{"", text == "disk" ? "disk" : "cpu"}};
+  if (text == "cpu" || text == "disk") return {{"", text}};
   if (!text.starts_with('{')) throw UsageError(fmt::format("--device-map: expected cpu, disk, auto or a JSON object, got '{}'", text.substr(0, 60)));
   const nlohmann::ordered_json json = parse_json(text, "--device-map");
   DeviceMap out;
@@ -244,7 +268,9 @@ ExitStatus run(const Options& options, Session& session) {
   result.dtype = run_dtype(options, graph, checkpoint, result);
   const auto start = std::chrono::steady_clock::now();
   DispatchOptions dispatch;
-  dispatch.device_map = device_map_of(options.text("device-map"));
+  dispatch.device_map = options.text("device-map") == "auto"
+                            ? auto_map(options, graph, result.dtype, result.prompt.length + options.find_integer("max-new-tokens").value_or(128), result.prompt.rows)
+                            : device_map_of(options.text("device-map"));
   dispatch.dtype = result.dtype;
   dispatch.work = session.work;
   const std::unique_ptr<LoadedModel> model = load_checkpoint_and_dispatch(std::move(graph), std::move(checkpoint), dispatch);

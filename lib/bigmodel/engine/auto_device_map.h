@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// device_map="auto" for this engine: everything in RAM where it fits, else what is streamed from disk costs the least time.
+#pragma once
+
+#include <cstdint>
+
+#include "bigmodel/core/dtype.h"
+#include "bigmodel/model/meta_graph.h"
+#include "bigmodel/planning/device_map.h"
+
+namespace bigmodel {
+
+struct AutoMapRequest {
+  DType dtype = DType::float32;        ///< what the weights are run in
+  std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots
+  std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
+  std::int64_t batch = 1;
+};
+
+/// Maps modules to "cpu" and "disk" (planning/optimal_map.h: caches, activations and two streaming slots are counted).
+/// Throws CapacityError naming what RAM lacks, FormatError where a size does not fit 64 bits.
+DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request);
+
+}  // namespace bigmodel
