@@ -60,18 +60,28 @@ void unpack(const std::string& tar, const fs::path& into) {
   }
 }
 
+fs::path unpacked_once(const fs::path& archive) {
+  static std::map<fs::path, std::unique_ptr<TempFolder>> unpacked;
+  std::unique_ptr<TempFolder>& folder = unpacked[archive];
+  if (!folder) {
+    folder = std::make_unique<TempFolder>();
+    unpack(read_maybe_xz(archive), folder->path());
+  }
+  return folder->path();
+}
+
 }  // namespace
 
 std::optional<fs::path> golden_folders(std::string_view area) {
-  static std::map<std::string, std::unique_ptr<TempFolder>> unpacked;
   const auto archive = shared_path("goldens/" + std::string(area) + "/folders.tar.xz");
   if (!archive) return std::nullopt;
-  std::unique_ptr<TempFolder>& folder = unpacked[std::string(area)];
-  if (!folder) {
-    folder = std::make_unique<TempFolder>();
-    unpack(read_maybe_xz(*archive), folder->path());
-  }
-  return folder->path();
+  return unpacked_once(*archive);
+}
+
+std::vector<CheckpointGoldens> checkpoint_goldens() {
+  std::vector<CheckpointGoldens> out{{unpacked_once(golden_path("checkpoint/folders.tar.xz")), golden_path("checkpoint")}};
+  if (const auto rows = shared_path("goldens/sharding")) out.push_back({unpacked_once(*rows / "folders.tar.xz"), *rows});
+  return out;
 }
 
 }  // namespace bigmodel::test

@@ -5,10 +5,18 @@
 #include <filesystem>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace bigmodel::test {
 
 /// Unpacks ../shared/goldens/AREA/folders.tar.xz into a folder that disappears at exit; nullopt where the set is absent.
 std::optional<std::filesystem::path> golden_folders(std::string_view area);
+
+/// The small set in the repository, then the large one beside it where that is laid out: `planner` and `reshard` rows and folders.
+struct CheckpointGoldens {
+  std::filesystem::path folders;  ///< holds folders/index.json
+  std::filesystem::path rows;     ///< holds planner.jsonl.xz and reshard.jsonl.xz
+};
+std::vector<CheckpointGoldens> checkpoint_goldens();
 
 }  // namespace bigmodel::test

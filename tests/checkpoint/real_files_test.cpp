@@ -95,19 +95,19 @@ TEST_SUITE("checkpoint/real_files") {
   }
 
   TEST_CASE("reads the folders that the reference packages wrote") {
-    const auto folders = test::golden_folders("sharding");
-    if (!folders) return;
-    int equal = 0, total = 0;
-    for (const Json& row : Json::parse(test::read_maybe_xz(*folders / "folders" / "index.json"))) {
-      ++total;
-      const fs::path folder = *folders / "folders" / row["id"].get<std::string>();
-      CAPTURE(row["id"].get<std::string>());
-      const Json expected = Json::parse(test::read_maybe_xz(folder / "expected.json"));
-      const std::string why = guarded_difference(folder, expected["tensors"], {.under = row.value("under", "")}, false);
-      CHECK_MESSAGE(why.empty(), why);
-      equal += why.empty() ? 1 : 0;
+    for (const test::CheckpointGoldens& goldens : test::checkpoint_goldens()) {
+      int equal = 0, total = 0;
+      for (const Json& row : Json::parse(test::read_maybe_xz(goldens.folders / "folders" / "index.json"))) {
+        ++total;
+        const fs::path folder = goldens.folders / "folders" / row["id"].get<std::string>();
+        CAPTURE(row["id"].get<std::string>());
+        const Json expected = Json::parse(test::read_maybe_xz(folder / "expected.json"));
+        const std::string why = guarded_difference(folder, expected["tensors"], {.under = row.value("under", "")}, false);
+        CHECK_MESSAGE(why.empty(), why);
+        equal += why.empty() ? 1 : 0;
+      }
+      MESSAGE(equal << " of " << total << " folders equal");
     }
-    MESSAGE(equal << " of " << total << " folders equal");
   }
 
   TEST_CASE("reads the offload folders that accelerate wrote") {

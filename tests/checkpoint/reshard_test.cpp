@@ -79,69 +79,68 @@ std::string content(const fs::path& path) {
 
 TEST_SUITE("checkpoint/reshard") {
   TEST_CASE("writes the reference's files byte for byte in compat mode") {
-    const auto folders = test::golden_folders("sharding");
-    const auto rows = test::shared_path("goldens/sharding/reshard.jsonl.xz");
-    if (!folders || !rows) return;
-    std::map<std::string, std::string> under;
-    for (const Json& row : Json::parse(file_text(*folders / "folders" / "index.json"))) under[row["id"]] = row.value("under", "");
-    int equal = 0, total = 0;
-    test::for_each_record(*rows, [&](const Json& row) {
-      ++total;
-      CAPTURE(row["id"].get<std::string>());
-      const test::TempFolder out;
-      std::string why;
-      try {
-        const std::string id = row["input"];
-        const ShardOptions options{.max_shard_size_bytes = limit_of(row["max_shard_size"]), .format = OutputFormat::safetensors, .compat_hf = true, .side_files = false};
-        const ShardReport report = reshard(*folders / "folders" / id, out / "x", options, {.under = under[id]});
-        why = report.files.empty() ? (row.value("files", Json::object()).empty() ? "" : "no files") : difference(out / "x", row.contains("copied_out") ? row["copied_out"] : row);
-      } catch (const Error& error) {
-        why = error.message();
-      }
-      CHECK_MESSAGE(why.empty(), why);
-      equal += why.empty() ? 1 : 0;
-    });
-    CHECK(equal == total);
-    MESSAGE(equal << " of " << total << " chains equal");
+    for (const test::CheckpointGoldens& goldens : test::checkpoint_goldens()) {
+      std::map<std::string, std::string> under;
+      for (const Json& row : Json::parse(file_text(goldens.folders / "folders" / "index.json"))) under[row["id"]] = row.value("under", "");
+      int equal = 0, total = 0;
+      test::for_each_record(goldens.rows / "reshard.jsonl.xz", [&](const Json& row) {
+        ++total;
+        CAPTURE(row["id"].get<std::string>());
+        const test::TempFolder out;
+        std::string why;
+        try {
+          const std::string id = row["input"];
+          const ShardOptions options{.max_shard_size_bytes = limit_of(row["max_shard_size"]), .format = OutputFormat::safetensors, .compat_hf = true, .side_files = false};
+          const ShardReport report = reshard(goldens.folders / "folders" / id, out / "x", options, {.under = under[id]});
+          why = report.files.empty() ? (row.value("files", Json::object()).empty() ? "" : "no files") : difference(out / "x", row.contains("copied_out") ? row["copied_out"] : row);
+        } catch (const Error& error) {
+          why = error.message();
+        }
+        CHECK_MESSAGE(why.empty(), why);
+        equal += why.empty() ? 1 : 0;
+      });
+      CHECK(equal == total);
+      MESSAGE(equal << " of " << total << " chains equal");
+    }
   }
 
   TEST_CASE("keeps every tensor through safetensors, bin and back, for every golden folder") {
-    const auto folders = test::golden_folders("sharding");
-    if (!folders) return;
-    int equal = 0, total = 0;
-    for (const Json& row : Json::parse(file_text(*folders / "folders" / "index.json"))) {
-      if (row.contains("under")) continue;
-      const std::string id = row["id"];
-      CAPTURE(id);
-      ++total;
-      const fs::path source = *folders / "folders" / id;
-      const test::TempFolder out;
-      const std::string before = content(source);
-      if (before.empty()) {
-        ++equal;
-        continue;
+    for (const test::CheckpointGoldens& goldens : test::checkpoint_goldens()) {
+      int equal = 0, total = 0;
+      for (const Json& row : Json::parse(file_text(goldens.folders / "folders" / "index.json"))) {
+        if (row.contains("under")) continue;
+        const std::string id = row["id"];
+        CAPTURE(id);
+        ++total;
+        const fs::path source = goldens.folders / "folders" / id;
+        const test::TempFolder out;
+        const std::string before = content(source);
+        if (before.empty()) {
+          ++equal;
+          continue;
+        }
+        reshard(source, out / "bin", {.max_shard_size_bytes = 700, .format = OutputFormat::bin});
+        const bool bin_equal = content(out / "bin") == before;
+        CHECK(bin_equal);
+        reshard(out / "bin", out / "one", {.format = OutputFormat::bin, .merge = true});
+        CHECK(content(out / "one") == before);
+        const ShardReport report = reshard(out / "one", out / "safe", {.max_shard_size_bytes = 900, .format = OutputFormat::safetensors});
+        // Tied names are dropped; the rest is as it was.
+        const std::string after = content(out / "safe");
+        const Checkpoint one = open_checkpoint(out / "one");
+        const Checkpoint safe = open_checkpoint(out / "safe");
+        CHECK(safe.tensors.size() + plan_shard_job(one, {.format = OutputFormat::safetensors}).dropped.size() == one.tensors.size());
+        bool contained = true;
+        for (std::size_t at = 0; at < after.size();) {
+          const std::size_t end = after.find('\n', at);
+          contained &= before.find(after.substr(at, end - at)) != std::string::npos;
+          at = end + 1;
+        }
+        CHECK(contained);
+        equal += bin_equal && contained ? 1 : 0;
       }
-      reshard(source, out / "bin", {.max_shard_size_bytes = 700, .format = OutputFormat::bin});
-      const bool bin_equal = content(out / "bin") == before;
-      CHECK(bin_equal);
-      reshard(out / "bin", out / "one", {.format = OutputFormat::bin, .merge = true});
-      CHECK(content(out / "one") == before);
-      const ShardReport report = reshard(out / "one", out / "safe", {.max_shard_size_bytes = 900, .format = OutputFormat::safetensors});
-      // Tied names are dropped; the rest is as it was.
-      const std::string after = content(out / "safe");
-      const Checkpoint one = open_checkpoint(out / "one");
-      const Checkpoint safe = open_checkpoint(out / "safe");
-      CHECK(safe.tensors.size() + plan_shard_job(one, {.format = OutputFormat::safetensors}).dropped.size() == one.tensors.size());
-      bool contained = true;
-      for (std::size_t at = 0; at < after.size();) {
-        const std::size_t end = after.find('\n', at);
-        contained &= before.find(after.substr(at, end - at)) != std::string::npos;
-        at = end + 1;
-      }
-      CHECK(contained);
-      equal += bin_equal && contained ? 1 : 0;
+      MESSAGE(equal << " of " << total << " folders keep their tensors");
     }
-    MESSAGE(equal << " of " << total << " folders keep their tensors");
   }
 
   TEST_CASE("merges, names the variant, and carries side files along") {

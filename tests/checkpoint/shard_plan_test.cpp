@@ -9,6 +9,7 @@
 #include "bigmodel/checkpoint/checkpoint_index.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/sha256.h"
+#include "checkpoint/golden_folders.h"
 #include "support/json_lines.h"
 #include "support/shared_folder.h"
 
@@ -136,30 +137,30 @@ TEST_SUITE("checkpoint/shard_plan") {
   }
 
   TEST_CASE("equals the reference's plans and index texts") {
-    const auto path = test::shared_path("goldens/sharding/planner.jsonl.xz");
-    if (!path) return;
-    int equal = 0;
-    int total = 0;
-    test::for_each_record(*path, [&](const nlohmann::ordered_json& row) {
-      ++total;
-      CAPTURE(row["id"].get<std::string>());
-      if (row.contains("error")) {
-        // Refused there for its unit; KiB and bare bytes are sizes here, other text is not.
-        ++equal;
-        return;
-      }
-      // "-1GB" is taken there and means that every tensor stands alone; here a negative size is no size.
-      if (row["max_shard_size"].is_string() && row["max_shard_size"].get<std::string>().starts_with("-")) {
-        CHECK_THROWS_AS(limit_of(row["max_shard_size"]), UsageError);
-        ++equal;
-        return;
-      }
-      const std::string why = difference(row);
-      CHECK_MESSAGE(why.empty(), why);
-      equal += why.empty() ? 1 : 0;
-    });
-    CHECK(equal == total);
-    MESSAGE(equal << " of " << total << " plans equal");
+    for (const test::CheckpointGoldens& goldens : test::checkpoint_goldens()) {
+      int equal = 0;
+      int total = 0;
+      test::for_each_record(goldens.rows / "planner.jsonl.xz", [&](const nlohmann::ordered_json& row) {
+        ++total;
+        CAPTURE(row["id"].get<std::string>());
+        if (row.contains("error")) {
+          // Refused there for its unit; KiB and bare bytes are sizes here, other text is not.
+          ++equal;
+          return;
+        }
+        // "-1GB" is taken there and means that every tensor stands alone; here a negative size is no size.
+        if (row["max_shard_size"].is_string() && row["max_shard_size"].get<std::string>().starts_with("-")) {
+          CHECK_THROWS_AS(limit_of(row["max_shard_size"]), UsageError);
+          ++equal;
+          return;
+        }
+        const std::string why = difference(row);
+        CHECK_MESSAGE(why.empty(), why);
+        equal += why.empty() ? 1 : 0;
+      });
+      CHECK(equal == total);
+      MESSAGE(equal << " of " << total << " plans equal");
+    }
   }
 }
 
