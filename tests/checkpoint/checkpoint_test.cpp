@@ -17,6 +17,13 @@ std::string one_tensor(std::string_view name) {
 }  // namespace
 
 TEST_SUITE("checkpoint/checkpoint") {
+  TEST_CASE("a lone shard of several is no checkpoint, but may be named") {
+    const test::TempFolder folder;
+    const auto file = folder.write("model-00002-of-00003.safetensors", test::safetensors_file(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "a"));
+    CHECK_THROWS_AS(open_checkpoint(folder.path()), NotFoundError);
+    CHECK(open_checkpoint(file).tensors.size() == 1);
+  }
+
   TEST_CASE("opens a file and places its tensors") {
     const test::TempFolder folder;
     const auto path = folder.write("any.name", one_tensor("a"));

@@ -153,6 +153,10 @@ ChosenFiles choose_in_folder(const Disk& disk, const fs::path& folder, std::stri
   const std::vector<std::string>& candidates = safe.empty() ? weights : safe;
   if (candidates.empty()) refuse_folder(folder, names);
   if (candidates.size() == 1) {
+    if (NumberedShard lone; parse_numbered_shard(candidates.front(), lone) && lone.count > 1) {
+      throw NotFoundError(fmt::format("{}: holds shard {} of {} alone ({}), and no index", folder.string(), lone.number, lone.count, candidates.front()),
+                          "fetch the others, or name the file");
+    }
     chosen.files.push_back(folder / candidates.front());
     return chosen;
   }

@@ -93,7 +93,9 @@ void CommitJournal::append(const std::string& line) {
 }
 
 void CommitJournal::start(const std::string& plan) {
-  if (disk_.ftruncate(fd_.get(), 0) != 0) throw_errno(path_.string(), "clear", errno);
+  while (disk_.ftruncate(fd_.get(), 0) != 0) {
+    if (errno != EINTR) throw_errno(path_.string(), "clear", errno);
+  }
   size_ = 0;
   content_ = {.plan = plan};
   append(fmt::format("plan {}\n", plan));
@@ -116,7 +118,11 @@ void CommitJournal::begin_commit(const CommitSteps& steps) {
 void CommitJournal::remove() { unlink_if_there(path_, disk_); }
 
 void run_commit(const CommitSteps& steps, const fs::path& staging, const fs::path& folder, const Disk& disk) {
-  for (const std::string& name : steps.remove_first) unlink_if_there(folder / name, disk);
+  // Where a step is repeated, what was moved already bears the name now: only what still waits is put in the place of something.
+  for (const std::string& name : steps.remove_first) {
+    std::error_code error;
+    if (fs::exists(staging / name, error)) unlink_if_there(folder / name, disk);
+  }
   if (!steps.remove_first.empty()) sync_folder(folder);
   for (std::size_t i = 0; i < steps.move.size(); ++i) {
     // Shards must be there for good before the index (the last move) names them.

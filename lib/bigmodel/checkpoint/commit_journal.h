@@ -20,7 +20,7 @@ struct FinishedShard {
 
 /// What puts staged files in place. Steps may be repeated after a crash: each checks whether it is done.
 struct CommitSteps {
-  std::vector<std::string> remove_first;  ///< an old index, where names collide
+  std::vector<std::string> remove_first;  ///< names that are also in `move`: old files that must be gone before the first move
   std::vector<std::string> move;          ///< staged names, the index last
   std::vector<std::string> remove_last;   ///< superseded files
 };

@@ -170,7 +170,9 @@ class ShardRun {
     }
     if (target_.fresh && !fs::is_empty(target_.folder, ignored) && fs::exists(target_.folder, ignored)) {
       if (journal.content().plan.empty()) journal.remove();
-      throw UsageError(fmt::format("{}: exists and is not empty", target_.folder.string()), "use --force to replace the weights in it, or another --output");
+      throw UsageError(fmt::format("{}: exists and is not empty", target_.folder.string()),
+                       options_.resume ? "no interrupted run of this job is left to resume, it may be complete; use --force to write it again"
+                                       : "use --force to replace the weights in it, or another --output");
     }
     const bool goes_on = options_.resume && staged && journal.content().plan == plan;
     try {
@@ -319,17 +321,16 @@ class ShardRun {
     }
     CommitSteps steps;
     const std::set<std::string> old = superseded(checkpoint_, job_, target_, options_.in_place);
-    bool collides = false;
     for (const OutputFile& file : job_.files) {
       std::error_code ignored;
       NumberedShard numbered;
-      collides |= parse_numbered_shard(file.name, numbered) && fs::exists(target_.folder / file.name, ignored);
+      if (parse_numbered_shard(file.name, numbered) && fs::exists(target_.folder / file.name, ignored)) steps.remove_first.push_back(file.name);
       steps.move.push_back(file.name);
     }
     steps.move.insert(steps.move.end(), side.begin(), side.end());
     if (!job_.index_name.empty()) {
-      // An index must never name shards that are half old, half new.
-      if (collides) steps.remove_first.push_back(job_.index_name);
+      // Half old, half new shards must look like no checkpoint: without an index, and with numbers missing to the last move.
+      if (!steps.remove_first.empty()) steps.remove_first.insert(steps.remove_first.begin(), job_.index_name);
       steps.move.push_back(job_.index_name);
     }
     steps.remove_last.assign(old.begin(), old.end());
