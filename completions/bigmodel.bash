@@ -149,6 +149,7 @@ _bigmodel() {
         --logits) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --input) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --threads) COMPREPLY=(); return ;;
         --device-map) COMPREPLY=(); return ;;
         --max-memory) COMPREPLY=(); return ;;
         --class|-c) COMPREPLY=($(compgen -W 'auto base' -- "$cur")); return ;;
@@ -161,7 +162,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--ids --ids-file --greedy --max-new-tokens --logits --input --dtype --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--ids --ids-file --greedy --max-new-tokens --logits --input --dtype --threads --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

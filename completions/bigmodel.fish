@@ -117,6 +117,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-new-tokens -d '
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, for encoders and encoder-decoders' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much RAM may be taken, such as cpu=8GiB' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'

@@ -201,6 +201,7 @@ _bigmodel() {
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
             '--input[named input tensors from a safetensors file, for encoders and encoder-decoders]:FILE:_files' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
+            '--threads[threads that compute; without it as many as this process may use]:N: ' \
             '--device-map[where weights lie\: auto, cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
             '*--max-memory[with --device-map auto\: how much RAM may be taken, such as cpu=8GiB]:DEVICE=SIZE: ' \
             {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \

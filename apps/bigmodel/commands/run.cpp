@@ -61,6 +61,10 @@ std::vector<OptionSpec> option_rows() {
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
        .help = "what the weights are run in: float32, bfloat16 or float16; without it as they are stored"},
+      {.name = "threads",
+       .kind = ValueKind::integer,
+       .value_name = "N",
+       .help = "threads that compute; without it as many as this process may use"},
       {.name = "device-map",
        .kind = ValueKind::text,
        .value_name = "MAP",
@@ -183,6 +187,12 @@ std::map<std::string, Tensor> inputs_of(const TokenBatch& prompt) {
   return {{"input_ids", Tensor::of_ids({prompt.rows, prompt.length}, ids)}, {"attention_mask", Tensor::of_ids({prompt.rows, prompt.length}, mask)}};
 }
 
+int thread_count(const Options& options) {
+  const std::int64_t wanted = options.find_integer("threads").value_or(0);
+  if (options.given("threads") && (wanted < 1 || wanted > 1024)) throw UsageError(fmt::format("--threads: {}, expected 1 to 1024", wanted));
+  return wanted > 0 ? static_cast<int>(wanted) : std::clamp(read_machine_info().processor.usable_count, 1, 1024);
+}
+
 /// The id that starts a decoder: of generation_config.json, else of the config.
 std::int64_t start_id(const FoundModel& model) {
   std::vector<nlohmann::ordered_json> files;
@@ -266,6 +276,7 @@ ExitStatus run(const Options& options, Session& session) {
   Checkpoint checkpoint = open_checkpoint(demo ? demo->path() : *result.model.folder);
   for (const std::string& note : checkpoint.notes) session.notes.detail(note);
   result.dtype = run_dtype(options, graph, checkpoint, result);
+  ThreadPool pool(thread_count(options));
   const auto start = std::chrono::steady_clock::now();
   DispatchOptions dispatch;
   dispatch.device_map = options.text("device-map") == "auto"
@@ -273,6 +284,7 @@ ExitStatus run(const Options& options, Session& session) {
                             : device_map_of(options.text("device-map"));
   dispatch.dtype = result.dtype;
   dispatch.work = session.work;
+  dispatch.pool = &pool;
   const std::unique_ptr<LoadedModel> model = load_checkpoint_and_dispatch(std::move(graph), std::move(checkpoint), dispatch);
   result.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   session.progress.clear();

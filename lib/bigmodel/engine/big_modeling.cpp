@@ -109,10 +109,16 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
   std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint)));
   out->device_map_ = options.device_map;
+  out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
+  // A rounded score can send a token to another expert: models with routers keep products of float32.
   const TierOf tier_of(options.device_map);
   out->root_ = build_module_tree(out->graph_);
   Module& root = *out->root_;
   bind_root(root);
+  // A rounded score can send a token to another expert: models with routers keep products of float32.
+  root.for_each([&](const Module& m) {
+    if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
+  });
   out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype);
   const WeightStore& store = *out->store_;
 

@@ -23,6 +23,8 @@ struct DispatchOptions {
   DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
   DType dtype = DType::float32;                        ///< what the weights are run in
   const Disk* disk = nullptr;                          ///< nullptr: the real one
+  ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
+  CpuIsa isa = best_cpu_isa();
   WorkContext work;
 };
 
@@ -36,7 +38,10 @@ struct Placement {
 class LoadedModel {
  public:
   /// Runs the root. `state` says batch, length, positions and cache.
-  Tensor forward(Arguments arguments, ForwardState& state) { return (*root_)(std::move(arguments), state); }
+  Tensor forward(Arguments arguments, ForwardState& state) {
+    if (state.cpu == nullptr) state.cpu = &cpu_;
+    return (*root_)(std::move(arguments), state);
+  }
   Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
 
   Module& root() noexcept { return *root_; }
@@ -54,6 +59,7 @@ class LoadedModel {
   Checkpoint checkpoint_;
   DeviceMap device_map_;
   Placement placement_;
+  CpuContext cpu_;
   std::unique_ptr<WeightStore> store_;
   std::vector<AlignedBuffer> resident_;
   std::unique_ptr<Prefetcher> prefetcher_;

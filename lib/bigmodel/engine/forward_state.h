@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bigmodel/core/progress.h"
+#include "bigmodel/device/cpu/cpu_context.h"
 #include "bigmodel/engine/tensor.h"
 
 namespace bigmodel {
@@ -31,8 +32,14 @@ struct ForwardState {
   Tensor token_types;                     ///< int64 [batch, length], token_type_ids; empty: all 0
   std::vector<std::pair<std::string, Tensor>> outputs;   ///< what encoders and heads give, under the reference's names
   std::vector<Tensor>* hidden_states = nullptr;  ///< where given: the stream before every layer, then the final one
+  const CpuContext* cpu = nullptr;       ///< what operations run on; null: the calling thread (LoadedModel::forward fills it in)
   WorkContext work;
 
+  /// `cpu`, or the calling thread alone.
+  const CpuContext& context() const noexcept {
+    static const CpuContext kAlone;
+    return cpu == nullptr ? kAlone : *cpu;
+  }
   std::int64_t columns() const noexcept { return past + length; }
   /// Whether column `c` of row `b` is a token and not padding; c counts from the start of the sequence.
   bool is_token(std::int64_t b, std::int64_t c) const { return valid.empty() || valid[static_cast<std::size_t>(b * columns() + c)] != 0; }

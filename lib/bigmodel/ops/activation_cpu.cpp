@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bigmodel/ops/activation.h"
+#include "bigmodel/ops/dot_kernels.h"
 
 namespace bigmodel::ops {
 namespace {
@@ -33,6 +34,17 @@ float activate(Activation function, float x) noexcept {
     case Activation::laplace: return 0.5F * (1.0F + std::erf((x - 0.707107F) / (0.282095F * 1.41421356F)));
   }
   return x;
+}
+
+void activate(const CpuContext& cpu, Activation function, float* x, std::int64_t count) {
+  const DotKernels& kernels = dot_kernels(cpu.isa);
+  cpu.parallel_for(count, 4096, [&](std::int64_t begin, std::int64_t end, int) {
+    if (function == Activation::silu) {
+      kernels.silu(x + begin, end - begin);
+    } else {
+      activate(function, x + begin, end - begin);
+    }
+  });
 }
 
 void activate(Activation function, float* x, std::int64_t count) noexcept {

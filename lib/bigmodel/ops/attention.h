@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "bigmodel/device/cpu/cpu_context.h"
+
 namespace bigmodel::ops {
 
 /// Keys and values are [batch, kv_heads, capacity, dim]: of each head, `keys` rows are filled.
@@ -31,6 +33,6 @@ struct AttentionRule {
 };
 
 /// out [batch, queries, heads, value_dim] = softmax(rule(q k^T)) v. A query that sees no key gives zeros unless spread_when_blind.
-void attention(const AttentionInput& in, const AttentionRule& rule, float* out);
+void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out);
 
 }  // namespace bigmodel::ops

@@ -6,6 +6,7 @@
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/ops/attention.h"
+#include "bigmodel/ops/dot_kernels.h"
 
 namespace bigmodel::ops {
 namespace {
@@ -23,65 +24,96 @@ std::pair<std::int64_t, std::int64_t> visible(const AttentionRule& rule, std::in
   return {from, std::max(from, to)};
 }
 
-}  // namespace
+/// A few queries of one head, with room for their scores.
+class HeadBlock {
+ public:
+  HeadBlock(const DotKernels& kernels, const AttentionInput& in, const AttentionRule& rule, float* out) : kernels_(kernels), in_(in), rule_(rule), out_(out) {}
 
-void attention(const AttentionInput& in, const AttentionRule& rule, float* out) {
-  BIGMODEL_ASSERT(in.kv_heads > 0 && in.heads % in.kv_heads == 0 && in.keys <= in.capacity);
-  const std::int64_t group = in.heads / in.kv_heads;
-  std::vector<float> scores(static_cast<std::size_t>(in.keys));
-  for (std::int64_t b = 0; b < in.batch; ++b) {
-    const std::uint8_t* valid = rule.key_valid == nullptr ? nullptr : rule.key_valid + b * in.keys;
-    for (std::int64_t h = 0; h < in.heads; ++h) {
-      const std::int64_t kv = b * in.kv_heads + h / group;
-      const float* keys = in.k + kv * in.capacity * in.head_dim;
-      const float* key_bias = rule.key_bias == nullptr ? nullptr : rule.key_bias + (b * in.heads + h) * in.keys;
-      const float* values = in.v + kv * in.capacity * in.value_dim;
-      for (std::int64_t i = 0; i < in.queries; ++i) {
-        const float* q = in.q + ((b * in.queries + i) * in.heads + h) * in.head_dim;
-        float* to = out + ((b * in.queries + i) * in.heads + h) * in.value_dim;
-        auto [from, end] = visible(rule, in.first_query + i, in.keys);
-        float top = rule.sinks == nullptr ? kNever : rule.sinks[h];
-        const float sink = top;
-        bool sees = false;
-        for (std::int64_t j = from; j < end; ++j) {
-          float& score = scores[static_cast<std::size_t>(j)];
-          if (valid != nullptr && valid[j] == 0) {
-            score = kNever;
-            continue;
-          }
-          sees = true;
-          const float* k = keys + j * in.head_dim;
-          float sum = 0;
-          for (std::int64_t d = 0; d < in.head_dim; ++d) sum += q[d] * k[d];
-          score = sum * rule.scale;
-          if (key_bias != nullptr) score += key_bias[j];
-          if (rule.bias != nullptr) score += rule.bias[(h * in.queries + i) * in.keys + j];
-          if (rule.soft_cap > 0) score = rule.soft_cap * std::tanh(score / rule.soft_cap);
-          top = std::max(top, score);
-        }
-        std::fill(to, to + in.value_dim, 0.0F);
-        if (!sees) {
-          if (!rule.spread_when_blind) continue;
-          from = 0;
-          end = in.keys;
-          std::fill(scores.begin(), scores.end(), 0.0F);
-          top = 0;
-        }
-        float total = rule.sinks == nullptr ? 0.0F : std::exp(sink - top);
-        for (std::int64_t j = from; j < end; ++j) {
-          float& score = scores[static_cast<std::size_t>(j)];
-          score = std::exp(score - top);
-          total += score;
-        }
-        for (std::int64_t j = from; j < end; ++j) {
-          const float weight = scores[static_cast<std::size_t>(j)] / total;
-          if (weight == 0) continue;
-          const float* v = values + j * in.value_dim;
-          for (std::int64_t d = 0; d < in.value_dim; ++d) to[d] += weight * v[d];
-        }
+  void run(std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count) {
+    std::int64_t from = in_.keys;
+    std::int64_t end = 0;
+    for (std::int64_t i = first; i < first + count; ++i) {
+      const auto [f, e] = visible(rule_, in_.first_query + i, in_.keys);
+      if (f < e) {
+        from = std::min(from, f);
+        end = std::max(end, e);
       }
     }
+    const std::int64_t kv = b * in_.kv_heads + h / (in_.heads / in_.kv_heads);
+    const float* keys = in_.k + kv * in_.capacity * in_.head_dim;
+    width_ = std::max<std::int64_t>(end - from, 0);
+    scores_.resize(static_cast<std::size_t>(std::max(width_ * count, in_.keys)));
+    const std::int64_t step = in_.heads * in_.head_dim;
+    for (std::int64_t j = 0; j < width_; j += kernels_.tile_outs) {
+      kernels_.f32(in_.q + ((b * in_.queries + first) * in_.heads + h) * in_.head_dim, step, count, reinterpret_cast<const std::byte*>(keys + (from + j) * in_.head_dim),
+                   in_.head_dim * 4, std::min(kernels_.tile_outs, width_ - j), in_.head_dim, scores_.data() + j, width_);
+    }
+    for (std::int64_t i = 0; i < count; ++i) weigh(b, h, kv, first + i, from, scores_.data() + i * width_);
   }
+
+ private:
+  /// The softmax of one query's scores of the keys from `first_key` on, and the values under it.
+  void weigh(std::int64_t b, std::int64_t h, std::int64_t kv, std::int64_t query, std::int64_t first_key, float* scores) {
+    const std::uint8_t* valid = rule_.key_valid == nullptr ? nullptr : rule_.key_valid + b * in_.keys;
+    const float* key_bias = rule_.key_bias == nullptr ? nullptr : rule_.key_bias + (b * in_.heads + h) * in_.keys;
+    const float* bias = rule_.bias == nullptr ? nullptr : rule_.bias + (h * in_.queries + query) * in_.keys;
+    float* to = out_ + ((b * in_.queries + query) * in_.heads + h) * in_.value_dim;
+    auto [from, end] = visible(rule_, in_.first_query + query, in_.keys);
+    float top = rule_.sinks == nullptr ? kNever : rule_.sinks[h];
+    const float sink = top;
+    bool sees = false;
+    for (std::int64_t j = from; j < end; ++j) {
+      float& score = scores[j - first_key];
+      if (valid != nullptr && valid[j] == 0) {
+        score = kNever;
+        continue;
+      }
+      sees = true;
+      score *= rule_.scale;
+      if (key_bias != nullptr) score += key_bias[j];
+      if (bias != nullptr) score += bias[j];
+      if (rule_.soft_cap > 0) score = rule_.soft_cap * std::tanh(score / rule_.soft_cap);
+      top = std::max(top, score);
+    }
+    if (!sees && !rule_.spread_when_blind) {
+      std::fill(to, to + in_.value_dim, 0.0F);
+      return;
+    }
+    const float* values = in_.v + kv * in_.capacity * in_.value_dim;
+    if (!sees) {
+      blind_.assign(static_cast<std::size_t>(in_.keys), 1.0F / static_cast<float>(in_.keys));
+      kernels_.weighted_sum(blind_.data(), in_.keys, values, in_.value_dim, to);
+      return;
+    }
+    float* weights = scores + (from - first_key);
+    const float total = kernels_.exp_and_sum(weights, end - from, top) + (rule_.sinks == nullptr ? 0.0F : std::exp(sink - top));
+    for (std::int64_t j = 0; j < end - from; ++j) weights[j] /= total;
+    kernels_.weighted_sum(weights, end - from, values + from * in_.value_dim, in_.value_dim, to);
+  }
+
+  const DotKernels& kernels_;
+  const AttentionInput& in_;
+  const AttentionRule& rule_;
+  float* out_;
+  std::int64_t width_ = 0;
+  std::vector<float> scores_, blind_;
+};
+
+}  // namespace
+
+void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out) {
+  BIGMODEL_ASSERT(in.kv_heads > 0 && in.heads % in.kv_heads == 0 && in.keys <= in.capacity);
+  const DotKernels& kernels = dot_kernels(cpu.isa);
+  const std::int64_t blocks = (in.queries + kernels.tile_rows - 1) / kernels.tile_rows;
+  // Small work is not worth waking anybody.
+  const std::int64_t work = std::max<std::int64_t>(1, in.keys * in.head_dim * std::min(in.queries, kernels.tile_rows));
+  cpu.parallel_for(in.batch * in.heads * blocks, std::max<std::int64_t>(1, 32768 / work), [&](std::int64_t begin, std::int64_t end, int) {
+    HeadBlock block(kernels, in, rule, out);
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t first = n % blocks * kernels.tile_rows;
+      block.run(n / blocks / in.heads, n / blocks % in.heads, first, std::min(kernels.tile_rows, in.queries - first));
+    }
+  });
 }
 
 }  // namespace bigmodel::ops

@@ -14,14 +14,14 @@ void check(const TensorView& weight, const TensorView* bias, std::size_t out_dim
 
 }  // namespace
 
-void linear(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y) {
+void linear(const CpuContext& cpu, const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y) {
   check(weight, bias, 0);
-  linear_cpu(x, rows, weight, bias, y);
+  linear_cpu(cpu, x, rows, weight, bias, y);
 }
 
-void linear_transposed(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y) {
+void linear_transposed(const CpuContext& cpu, const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y) {
   check(weight, bias, 1);
-  linear_transposed_cpu(x, rows, weight, bias, y);
+  linear_transposed_cpu(cpu, x, rows, weight, bias, y);
 }
 
 }  // namespace bigmodel::ops

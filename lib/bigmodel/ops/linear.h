@@ -3,14 +3,16 @@
 #pragma once
 
 #include "bigmodel/core/tensor_view.h"
+#include "bigmodel/device/cpu/cpu_context.h"
 
 namespace bigmodel::ops {
 
 /// y[r, o] = sum over i of x[r, i] * weight[o, i] + bias[o]. weight [out, in] of f32, bf16 or f16; x [rows, in], y [rows, out] float32;
-/// bias [out] or null. Products and sums are float32; a row's result does not depend on `rows`. x and y must not overlap.
-void linear(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
+/// bias [out] or null. Sums are float32 (products too, unless cpu.bf16_products); a row's result depends neither on `rows` nor on the number of
+/// threads. x and y must not overlap.
+void linear(const CpuContext& cpu, const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
 
 /// The same for weight [in, out] (GPT-2's Conv1D).
-void linear_transposed(const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
+void linear_transposed(const CpuContext& cpu, const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
 
 }  // namespace bigmodel::ops

@@ -222,7 +222,7 @@ class Attention : public BoundBlock {
     rule.soft_cap = soft_cap_;
     rule.key_valid = state.memory_valid.empty() ? nullptr : state.memory_valid.data();
     Tensor out({state.batch, state.length, heads_ * head_dim_});
-    ops::attention(in, rule, out.f32());
+    ops::attention(state.context(), in, rule, out.f32());
     return (*out_)(out, state);
   }
 
@@ -270,7 +270,7 @@ class Attention : public BoundBlock {
       rule.key_bias = bias.data();
     }
     Tensor out({state.batch, state.length, heads_ * head_dim_});
-    ops::attention(in, rule, out.f32());
+    ops::attention(state.context(), in, rule, out.f32());
     return out;
   }
 

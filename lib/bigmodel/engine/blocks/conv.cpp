@@ -90,7 +90,7 @@ Tensor ConvBlock::forward(Module& self, const Arguments& arguments, ForwardState
             }
           }
         }
-        ops::linear(rows.f32(), count, matrix, bias == nullptr ? nullptr : &bias_part, product.f32());
+        ops::linear(state.context(), rows.f32(), count, matrix, bias == nullptr ? nullptr : &bias_part, product.f32());
         for (std::int64_t p = 0; p < count; ++p) {
           for (std::int64_t o = 0; o < out_each; ++o) to[o * pixels + first + p] = product.f32()[p * out_each + o];
         }

@@ -86,7 +86,7 @@ class LatentAttention : public BoundBlock {
     rule.causal = causal_;
     rule.key_valid = state.valid.empty() ? nullptr : state.valid.data();
     Tensor mixed({state.batch, state.length, heads_ * value_dim_});
-    ops::attention(in, rule, mixed.f32());
+    ops::attention(state.context(), in, rule, mixed.f32());
     return (*out_)(mixed, state);
   }
 

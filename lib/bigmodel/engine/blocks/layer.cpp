@@ -23,7 +23,7 @@ class FeedForward {
   Tensor operator()(const Tensor& x, ForwardState& state) const {
     if (module_ != nullptr) return (*module_)(x, state);
     const Tensor h = (*up_)(x, state);
-    ops::activate(act_, h.f32(), h.count());
+    ops::activate(state.context(), act_, h.f32(), h.count());
     return (*down_)(h, state);
   }
 

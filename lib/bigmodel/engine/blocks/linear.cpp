@@ -8,7 +8,7 @@
 
 namespace bigmodel {
 
-Tensor LinearBlock::forward(Module& self, const Arguments& arguments, ForwardState&) {
+Tensor LinearBlock::forward(Module& self, const Arguments& arguments, ForwardState& state) {
   const Tensor& x = arguments.front();
   const ModuleTensor* weight = self.find_tensor("weight");
   const ModuleTensor* bias = self.find_tensor("bias");
@@ -22,9 +22,9 @@ Tensor LinearBlock::forward(Module& self, const Arguments& arguments, ForwardSta
   Tensor out(std::move(shape));
   const TensorView* b = bias == nullptr ? nullptr : &bias->view;
   if (transposed_) {
-    ops::linear_transposed(x.f32(), x.rows(), weight->view, b, out.f32());
+    ops::linear_transposed(state.context(), x.f32(), x.rows(), weight->view, b, out.f32());
   } else {
-    ops::linear(x.f32(), x.rows(), weight->view, b, out.f32());
+    ops::linear(state.context(), x.f32(), x.rows(), weight->view, b, out.f32());
   }
   return out;
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
 
@@ -19,7 +21,7 @@ class Mlp : public BoundBlock {
   }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor h = (*up_)(arguments.front(), state);
-    ops::activate(act_, h.f32(), h.count());
+    ops::activate(state.context(), act_, h.f32(), h.count());
     return (*down_)(h, state);
   }
 
@@ -41,7 +43,7 @@ class GatedMlp : public BoundBlock {
     if (gate_up_ == nullptr) {
       const Tensor gate = (*gate_)(x, state);
       const Tensor up = (*up_)(x, state);
-      ops::activate(act_, gate.f32(), gate.count());
+      ops::activate(state.context(), act_, gate.f32(), gate.count());
       for (std::int64_t i = 0; i < gate.count(); ++i) gate.f32()[i] *= up.f32()[i];
       return (*down_)(gate, state);
     }
@@ -54,7 +56,12 @@ class GatedMlp : public BoundBlock {
     const Tensor h(std::move(shape));
     for (std::int64_t r = 0; r < both.rows(); ++r) {
       const float* gate = both.f32() + r * 2 * width;
-      for (std::int64_t i = 0; i < width; ++i) h.f32()[r * width + i] = ops::activate(act_, gate[i]) * gate[width + i];
+      std::copy_n(gate, width, h.f32() + r * width);
+    }
+    ops::activate(state.context(), act_, h.f32(), h.count());
+    for (std::int64_t r = 0; r < both.rows(); ++r) {
+      const float* up = both.f32() + r * 2 * width + width;
+      for (std::int64_t i = 0; i < width; ++i) h.f32()[r * width + i] *= up[i];
     }
     return (*down_)(h, state);
   }

@@ -86,7 +86,7 @@ class Experts : public BoundBlock {
     if ((interleaved_ ? up[2] : up[1]) != 2 * width_) roles.refuse("gate_up", fmt::format("shape {} does not fit down's {}", to_string(up), to_string(down)));
   }
 
-  Tensor forward(Module&, const Arguments& arguments, ForwardState&) override {
+  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.at(0);
     const Tensor& ids = arguments.at(1);
     const Tensor& weights = arguments.at(2);
@@ -105,11 +105,11 @@ class Experts : public BoundBlock {
       Tensor in({count, size});
       for (std::int64_t i = 0; i < count; ++i) std::memcpy(in.f32() + i * size, x.f32() + slots[static_cast<std::size_t>(i)] / k * size, row_bytes);
       Tensor both({count, 2 * width_});
-      product(in, *gate_up_, gate_up_bias_, e, both);
+      product(state.context(), in, *gate_up_, gate_up_bias_, e, both);
       Tensor h({count, width_});
       combine(both, h);
       Tensor y({count, size});
-      product(h, *down_, down_bias_, e, y);
+      product(state.context(), h, *down_, down_bias_, e, y);
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t slot = slots[static_cast<std::size_t>(i)];
         float* to = out.f32() + slot / k * size;
@@ -120,7 +120,7 @@ class Experts : public BoundBlock {
   }
 
  private:
-  void product(const Tensor& x, const ModuleTensor& stack, const ModuleTensor* biases, std::int64_t expert, const Tensor& y) const {
+  void product(const CpuContext& cpu, const Tensor& x, const ModuleTensor& stack, const ModuleTensor* biases, std::int64_t expert, const Tensor& y) const {
     const auto slice = [&](const TensorView& t) {
       TensorView out{t.dtype, Shape(t.shape.begin() + 1, t.shape.end()), nullptr};
       out.data = t.data + expert * byte_count(t.dtype, element_count(out.shape));
@@ -130,9 +130,9 @@ class Experts : public BoundBlock {
     TensorView bias;
     if (biases != nullptr) bias = slice(biases->view);
     if (interleaved_) {
-      ops::linear_transposed(x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
+      ops::linear_transposed(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
     } else {
-      ops::linear(x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
+      ops::linear(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
     }
   }
 

@@ -27,6 +27,7 @@ class EncoderDecoder : public BoundBlock {
       const Tensor& in = arguments[1];
       ForwardState own;
       own.work = state.work;
+      own.cpu = state.cpu;
       own.batch = state.batch;
       own.length = in.dtype() == DType::int64 ? in.count() / state.batch : 0;
       own.valid = state.memory_valid;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The portable kernels, and the choice between all of them.
+#include "bigmodel/ops/dot_kernels.h"
+
+#include <bit>
+#include <cmath>
+
+#include "bigmodel/ops/widen.h"
+
+namespace bigmodel::ops {
+namespace {
+
+template <typename Element>
+void tile(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
+          std::int64_t y_step) {
+  constexpr std::int64_t kLanes = 16;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* a = static_cast<const float*>(x) + r * x_step;
+    for (std::int64_t o = 0; o < outs; ++o) {
+      const std::byte* b = w + o * w_step;
+      float sums[kLanes] = {};
+      std::int64_t i = 0;
+      for (; i + kLanes <= k; i += kLanes) {
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) sums[lane] += a[i + lane] * Element::load(b + (i + lane) * Element::kBytes);
+      }
+      for (std::int64_t lane = 0; i < k; ++i, ++lane) sums[lane] += a[i] * Element::load(b + i * Element::kBytes);
+      for (std::int64_t step = kLanes / 2; step > 0; step /= 2) {
+        for (std::int64_t lane = 0; lane < step; ++lane) sums[lane] += sums[lane + step];
+      }
+      y[r * y_step + o] = sums[0];
+    }
+  }
+}
+
+void add_scaled(float a, const float* x, float* y, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) y[i] += a * x[i];
+}
+
+void weighted_sum(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) {
+  for (std::int64_t d = 0; d < width; ++d) out[d] = 0;
+  for (std::int64_t j = 0; j < count; ++j) add_scaled(weights[j], rows + j * width, out, width);
+}
+
+float exp_and_sum(float* x, std::int64_t count, float top) {
+  float sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += x[i] = std::exp(x[i] - top);
+  return sum;
+}
+
+void silu(float* x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] = x[i] / (1.0F + std::exp(-x[i]));
+}
+
+void round_to_bf16(const float* x, std::uint16_t* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(x[i]);
+    to[i] = static_cast<std::uint16_t>(std::isnan(x[i]) ? bits >> 16 | 0x40u : (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+  }
+}
+
+}  // namespace
+
+const DotKernels& portable_dot_kernels() {
+  static constexpr DotKernels kKernels{.tile_rows = 8, .tile_outs = 8, .f32 = &tile<Float32>, .bf16 = &tile<BFloat16>, .f16 = &tile<Float16>,
+                                       .bf16_pairs = nullptr, .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu,
+                                       .round_to_bf16 = &round_to_bf16};
+  return kKernels;
+}
+
+const DotKernels& dot_kernels(CpuIsa isa) {
+  const DotKernels* found = nullptr;
+  if (isa >= CpuIsa::avx512) found = avx512_dot_kernels(isa >= CpuIsa::avx512_bf16);
+  if (found == nullptr && isa >= CpuIsa::avx2) found = avx2_dot_kernels();
+  return found == nullptr ? portable_dot_kernels() : *found;
+}
+
+}  // namespace bigmodel::ops

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner loops of matrix products and attention, one set for each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "bigmodel/core/dtype.h"
+#include "bigmodel/device/cpu/cpu_context.h"
+
+namespace bigmodel::ops {
+
+/// y[r * y_step + o] = the sum over i < k of x[r * x_step + i] * w[o][i], for `rows` <= tile_rows and `outs` <= tile_outs. w_step is in
+/// bytes. Every sum has its own lanes and one fixed order, so that it does not depend on rows and outs.
+using DotTile = void (*)(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k,
+                         float* y, std::int64_t y_step);
+
+struct DotKernels {
+  std::int64_t tile_rows = 1, tile_outs = 1;
+  DotTile f32 = nullptr, bf16 = nullptr, f16 = nullptr;   ///< of float32 activations with weights of that dtype
+  DotTile bf16_pairs = nullptr;                           ///< of bfloat16 activations with bfloat16 weights; null: the processor has no such product
+  /// y += a * x.
+  void (*add_scaled)(float a, const float* x, float* y, std::int64_t count) = nullptr;
+  /// out = the sum over j < count of weights[j] * row j; rows of `width`, one behind the other.
+  void (*weighted_sum)(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) = nullptr;
+  /// x = exp(x - top), where x <= top; returns the sum. Within 2e-7 of the true value, relatively.
+  float (*exp_and_sum)(float* x, std::int64_t count, float top) = nullptr;
+  /// x * sigmoid(x), in place.
+  void (*silu)(float* x, std::int64_t count) = nullptr;
+  /// to = x in bfloat16, rounded to nearest even.
+  void (*round_to_bf16)(const float* x, std::uint16_t* to, std::int64_t count) = nullptr;
+
+  DotTile of(DType weight) const { return weight == DType::float32 ? f32 : weight == DType::bfloat16 ? bf16 : f16; }
+};
+
+const DotKernels& portable_dot_kernels();
+/// Null where this build has none.
+const DotKernels* avx2_dot_kernels();
+const DotKernels* avx512_dot_kernels(bool with_bf16);
+
+const DotKernels& dot_kernels(CpuIsa isa);
+
+}  // namespace bigmodel::ops

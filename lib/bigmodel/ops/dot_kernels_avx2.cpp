@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels for AVX2 with FMA and F16C. Every function names its instruction set itself, so that nothing of the standard library is compiled
+// for it.
+#include "bigmodel/ops/dot_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "bigmodel/ops/widen.h"
+
+#define BIGMODEL_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define BIGMODEL_INLINE inline __attribute__((always_inline))
+
+namespace bigmodel::ops {
+namespace {
+
+constexpr std::int64_t kRows = 4;
+constexpr std::int64_t kOuts = 3;
+
+struct F32 : Float32 {
+  BIGMODEL_AVX2 static BIGMODEL_INLINE __m256 load8(const std::byte* at) { return _mm256_loadu_ps(reinterpret_cast<const float*>(at)); }
+};
+struct Bf16 : BFloat16 {
+  BIGMODEL_AVX2 static BIGMODEL_INLINE __m256 load8(const std::byte* at) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))), 16));
+  }
+};
+struct F16 : Float16 {
+  BIGMODEL_AVX2 static BIGMODEL_INLINE __m256 load8(const std::byte* at) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))); }
+};
+
+template <typename Element, int R, int O>
+BIGMODEL_AVX2 void tile(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y, std::int64_t y_step) {
+  __m256 sums[R][O];
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) sums[r][o] = _mm256_setzero_ps();
+  }
+  std::int64_t i = 0;
+  for (; i + 8 <= k; i += 8) {
+    __m256 b[O];
+    for (int o = 0; o < O; ++o) b[o] = Element::load8(w + o * w_step + i * Element::kBytes);
+    for (int r = 0; r < R; ++r) {
+      const __m256 a = _mm256_loadu_ps(x + r * x_step + i);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm256_fmadd_ps(a, b[o], sums[r][o]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) {
+      float lanes[8];
+      _mm256_storeu_ps(lanes, sums[r][o]);
+      for (std::int64_t t = i; t < k; ++t) lanes[t - i] += x[r * x_step + t] * Element::load(w + o * w_step + t * Element::kBytes);
+      y[r * y_step + o] = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    }
+  }
+}
+
+template <typename Element, int R>
+void tile_of_outs(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t y_step) {
+  switch (outs) {
+    case 3: return tile<Element, R, 3>(x, x_step, w, w_step, k, y, y_step);
+    case 2: return tile<Element, R, 2>(x, x_step, w, w_step, k, y, y_step);
+    default: return tile<Element, R, 1>(x, x_step, w, w_step, k, y, y_step);
+  }
+}
+
+template <typename Element>
+void tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
+             std::int64_t y_step) {
+  const auto* a = static_cast<const float*>(x);
+  switch (rows) {
+    case 4: return tile_of_outs<Element, 4>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 3: return tile_of_outs<Element, 3>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 2: return tile_of_outs<Element, 2>(a, x_step, w, w_step, outs, k, y, y_step);
+    default: return tile_of_outs<Element, 1>(a, x_step, w, w_step, outs, k, y, y_step);
+  }
+}
+
+BIGMODEL_AVX2 void add_scaled(float a, const float* x, float* y, std::int64_t count) {
+  const __m256 factor = _mm256_set1_ps(a);
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8) _mm256_storeu_ps(y + i, _mm256_fmadd_ps(factor, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  for (; i < count; ++i) y[i] += a * x[i];
+}
+
+BIGMODEL_AVX2 void weighted_sum(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) {
+  std::int64_t d = 0;
+  for (; d + 32 <= width; d += 32) {
+    __m256 sums[4];
+    for (int s = 0; s < 4; ++s) sums[s] = _mm256_setzero_ps();
+    const float* row = rows + d;
+    for (std::int64_t j = 0; j < count; ++j, row += width) {
+      const __m256 w = _mm256_set1_ps(weights[j]);
+      for (int s = 0; s < 4; ++s) sums[s] = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 8 * s), sums[s]);
+    }
+    for (int s = 0; s < 4; ++s) _mm256_storeu_ps(out + d + 8 * s, sums[s]);
+  }
+  for (; d < width; ++d) {
+    float sum = 0;
+    for (std::int64_t j = 0; j < count; ++j) sum += weights[j] * rows[j * width + d];
+    out[d] = sum;
+  }
+}
+
+}  // namespace
+
+const DotKernels* avx2_dot_kernels() {
+  static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = nullptr,
+                                   .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = portable_dot_kernels().exp_and_sum, .silu = portable_dot_kernels().silu,
+                                   .round_to_bf16 = portable_dot_kernels().round_to_bf16};
+  return &kKernels;
+}
+
+}  // namespace bigmodel::ops
+#else
+namespace bigmodel::ops {
+const DotKernels* avx2_dot_kernels() { return nullptr; }
+}  // namespace bigmodel::ops
+#endif

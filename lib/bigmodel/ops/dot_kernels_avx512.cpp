@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels for AVX-512, with and without bfloat16 products. Every function names its instruction set itself, so that nothing of the standard
+// library is compiled for it.
+#include "bigmodel/ops/dot_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define BIGMODEL_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define BIGMODEL_AVX512_BF16 __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define BIGMODEL_INLINE inline __attribute__((always_inline))
+
+namespace bigmodel::ops {
+namespace {
+
+constexpr std::int64_t kRows = 4;
+constexpr std::int64_t kOuts = 6;
+
+struct F32 {
+  static constexpr std::int64_t kBytes = 4;
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at) { return _mm512_loadu_ps(at); }
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, at); }
+};
+struct Bf16 {
+  static constexpr std::int64_t kBytes = 2;
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 widen(__m256i raw) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)); }
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))); }
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at, __mmask16 mask) { return widen(_mm256_maskz_loadu_epi16(mask, at)); }
+};
+struct F16 {
+  static constexpr std::int64_t kBytes = 2;
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))); }
+  BIGMODEL_AVX512 static BIGMODEL_INLINE __m512 load(const std::byte* at, __mmask16 mask) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at)); }
+};
+
+template <typename Element, int R, int O>
+BIGMODEL_AVX512 void tile(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y, std::int64_t y_step) {
+  __m512 sums[R][O];
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) sums[r][o] = _mm512_setzero_ps();
+  }
+  std::int64_t i = 0;
+  for (; i + 16 <= k; i += 16) {
+    __m512 b[O];
+    for (int o = 0; o < O; ++o) b[o] = Element::load(w + o * w_step + i * Element::kBytes);
+    for (int r = 0; r < R; ++r) {
+      const __m512 a = _mm512_loadu_ps(x + r * x_step + i);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_fmadd_ps(a, b[o], sums[r][o]);
+    }
+  }
+  if (i < k) {
+    const auto mask = static_cast<__mmask16>((1u << (k - i)) - 1u);
+    __m512 b[O];
+    for (int o = 0; o < O; ++o) b[o] = Element::load(w + o * w_step + i * Element::kBytes, mask);
+    for (int r = 0; r < R; ++r) {
+      const __m512 a = _mm512_maskz_loadu_ps(mask, x + r * x_step + i);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_fmadd_ps(a, b[o], sums[r][o]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) y[r * y_step + o] = _mm512_reduce_add_ps(sums[r][o]);
+  }
+}
+
+template <int R, int O>
+BIGMODEL_AVX512_BF16 void pair_tile(const std::uint16_t* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y, std::int64_t y_step) {
+  __m512 sums[R][O];
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) sums[r][o] = _mm512_setzero_ps();
+  }
+  std::int64_t i = 0;
+  for (; i + 32 <= k; i += 32) {
+    __m512i b[O];
+    for (int o = 0; o < O; ++o) b[o] = _mm512_loadu_si512(w + o * w_step + i * 2);
+    for (int r = 0; r < R; ++r) {
+      const __m512i a = _mm512_loadu_si512(x + r * x_step + i);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_dpbf16_ps(sums[r][o], (__m512bh)a, (__m512bh)b[o]);
+    }
+  }
+  if (i < k) {
+    const auto mask = static_cast<__mmask32>((std::uint64_t{1} << (k - i)) - 1u);
+    __m512i b[O];
+    for (int o = 0; o < O; ++o) b[o] = _mm512_maskz_loadu_epi16(mask, w + o * w_step + i * 2);
+    for (int r = 0; r < R; ++r) {
+      const __m512i a = _mm512_maskz_loadu_epi16(mask, x + r * x_step + i);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_dpbf16_ps(sums[r][o], (__m512bh)a, (__m512bh)b[o]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) y[r * y_step + o] = _mm512_reduce_add_ps(sums[r][o]);
+  }
+}
+
+template <typename Element, int R>
+void tile_of_outs(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t y_step) {
+  switch (outs) {
+    case 6: return tile<Element, R, 6>(x, x_step, w, w_step, k, y, y_step);
+    case 5: return tile<Element, R, 5>(x, x_step, w, w_step, k, y, y_step);
+    case 4: return tile<Element, R, 4>(x, x_step, w, w_step, k, y, y_step);
+    case 3: return tile<Element, R, 3>(x, x_step, w, w_step, k, y, y_step);
+    case 2: return tile<Element, R, 2>(x, x_step, w, w_step, k, y, y_step);
+    default: return tile<Element, R, 1>(x, x_step, w, w_step, k, y, y_step);
+  }
+}
+
+template <typename Element>
+void tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
+             std::int64_t y_step) {
+  const auto* a = static_cast<const float*>(x);
+  switch (rows) {
+    case 4: return tile_of_outs<Element, 4>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 3: return tile_of_outs<Element, 3>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 2: return tile_of_outs<Element, 2>(a, x_step, w, w_step, outs, k, y, y_step);
+    default:
+      // One stream of weights at a time: several rows walked at once are slower from memory.
+      for (std::int64_t o = 0; o < outs; ++o) tile<Element, 1, 1>(a, x_step, w + o * w_step, w_step, k, y + o, y_step);
+  }
+}
+
+template <int R>
+void pair_tile_of_outs(const std::uint16_t* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
+                       std::int64_t y_step) {
+  switch (outs) {
+    case 6: return pair_tile<R, 6>(x, x_step, w, w_step, k, y, y_step);
+    case 5: return pair_tile<R, 5>(x, x_step, w, w_step, k, y, y_step);
+    case 4: return pair_tile<R, 4>(x, x_step, w, w_step, k, y, y_step);
+    case 3: return pair_tile<R, 3>(x, x_step, w, w_step, k, y, y_step);
+    case 2: return pair_tile<R, 2>(x, x_step, w, w_step, k, y, y_step);
+    default: return pair_tile<R, 1>(x, x_step, w, w_step, k, y, y_step);
+  }
+}
+
+void pair_tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
+                  std::int64_t y_step) {
+  const auto* a = static_cast<const std::uint16_t*>(x);
+  switch (rows) {
+    case 4: return pair_tile_of_outs<4>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 3: return pair_tile_of_outs<3>(a, x_step, w, w_step, outs, k, y, y_step);
+    case 2: return pair_tile_of_outs<2>(a, x_step, w, w_step, outs, k, y, y_step);
+    default:
+      for (std::int64_t o = 0; o < outs; ++o) pair_tile<1, 1>(a, x_step, w + o * w_step, w_step, k, y + o, y_step);
+  }
+}
+
+BIGMODEL_AVX512 void add_scaled(float a, const float* x, float* y, std::int64_t count) {
+  const __m512 factor = _mm512_set1_ps(a);
+  std::int64_t i = 0;
+  for (; i + 16 <= count; i += 16) _mm512_storeu_ps(y + i, _mm512_fmadd_ps(factor, _mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
+  if (i < count) {
+    const auto mask = static_cast<__mmask16>((1u << (count - i)) - 1u);
+    _mm512_mask_storeu_ps(y + i, mask, _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, y + i)));
+  }
+}
+
+BIGMODEL_AVX512 void weighted_sum(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) {
+  std::int64_t d = 0;
+  for (; d + 64 <= width; d += 64) {
+    __m512 sums[4];
+    for (int s = 0; s < 4; ++s) sums[s] = _mm512_setzero_ps();
+    const float* row = rows + d;
+    for (std::int64_t j = 0; j < count; ++j, row += width) {
+      const __m512 w = _mm512_set1_ps(weights[j]);
+      for (int s = 0; s < 4; ++s) sums[s] = _mm512_fmadd_ps(w, _mm512_loadu_ps(row + 16 * s), sums[s]);
+    }
+    for (int s = 0; s < 4; ++s) _mm512_storeu_ps(out + d + 16 * s, sums[s]);
+  }
+  for (; d < width; d += 16) {
+    const auto mask = static_cast<__mmask16>(width - d >= 16 ? 0xFFFFu : (1u << (width - d)) - 1u);
+    __m512 sum = _mm512_setzero_ps();
+    const float* row = rows + d;
+    for (std::int64_t j = 0; j < count; ++j, row += width) sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[j]), _mm512_maskz_loadu_ps(mask, row), sum);
+    _mm512_mask_storeu_ps(out + d, mask, sum);
+  }
+}
+
+/// e^x as 2^n * e^f with |f| <= ln 2 / 2 and a polynomial of degree 6 for e^f (its Taylor series; the rest is below 2e-8).
+BIGMODEL_AVX512 BIGMODEL_INLINE __m512 exponential(__m512 x) {
+  x = _mm512_max_ps(_mm512_set1_ps(-104.0F), _mm512_min_ps(_mm512_set1_ps(88.7F), x));   // in this order NaN passes
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504F)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 f = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752F), x);
+  f = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6F), f);
+  __m512 p = _mm512_set1_ps(1.0F / 5040.0F);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F / 720.0F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F / 120.0F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F / 24.0F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F / 6.0F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.5F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0F));
+  return _mm512_scalef_ps(p, n);
+}
+
+BIGMODEL_AVX512 float exp_and_sum(float* x, std::int64_t count, float top) {
+  const __m512 shift = _mm512_set1_ps(top);
+  __m512 sum = _mm512_setzero_ps();
+  for (std::int64_t i = 0; i < count; i += 16) {
+    const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xFFFFu : (1u << (count - i)) - 1u);
+    const __m512 in = _mm512_maskz_loadu_ps(mask, x + i);
+    // Never-seen keys are at minus infinity and must give zero to the bit.
+    const __mmask16 seen = _mm512_mask_cmp_ps_mask(mask, in, _mm512_set1_ps(-__builtin_inff()), _CMP_NEQ_UQ);
+    const __m512 e = _mm512_maskz_mov_ps(seen, exponential(_mm512_sub_ps(in, shift)));
+    _mm512_mask_storeu_ps(x + i, mask, e);
+    sum = _mm512_add_ps(sum, e);
+  }
+  return _mm512_reduce_add_ps(sum);
+}
+
+BIGMODEL_AVX512 void silu(float* x, std::int64_t count) {
+  const __m512 one = _mm512_set1_ps(1.0F);
+  for (std::int64_t i = 0; i < count; i += 16) {
+    const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xFFFFu : (1u << (count - i)) - 1u);
+    const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+    const __m512 e = exponential(_mm512_sub_ps(_mm512_setzero_ps(), v));
+    _mm512_mask_storeu_ps(x + i, mask, _mm512_div_ps(v, _mm512_add_ps(one, e)));
+  }
+}
+
+BIGMODEL_AVX512_BF16 void round_to_bf16(const float* x, std::uint16_t* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 16) {
+    const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xFFFFu : (1u << (count - i)) - 1u);
+    const __m256bh narrow = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i));
+    _mm256_mask_storeu_epi16(to + i, mask, (__m256i)narrow);
+  }
+}
+
+}  // namespace
+
+const DotKernels* avx512_dot_kernels(bool with_bf16) {
+  static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = nullptr,
+                                 .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
+  static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = &pair_tile_of,
+                                    .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = &round_to_bf16};
+  return with_bf16 ? &kWithBf16 : &kPlain;
+}
+
+}  // namespace bigmodel::ops
+#else
+namespace bigmodel::ops {
+const DotKernels* avx512_dot_kernels(bool) { return nullptr; }
+}  // namespace bigmodel::ops
+#endif

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decode, prefill and load of a Llama of random bfloat16 weights, each beside a probe of what limits it, in turn: the bandwidth of such
+// machines drifts. With 1 run (as ctest does) the model is small and the figures mean nothing; otherwise it has 1.1 billion parameters.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "benchmarks/measure.h"
+#include "bigmodel/architectures/architectures.h"
+#include "bigmodel/engine/generate.h"
+#include "bigmodel/model/build_meta_graph.h"
+
+using namespace bigmodel;
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Its own folder, gone at the end.
+class Model {
+ public:
+  explicit Model(bool small) : folder_(fs::temp_directory_path() / ("bigmodel-bench-" + std::to_string(::getpid()))) {
+    fs::create_directories(folder_ / "config");
+    std::ofstream(folder_ / "config" / "config.json")
+        << R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": false, "rms_norm_eps": 1e-05, "max_position_embeddings": 2048, )"
+        << (small ? R"("hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 2000})"
+                  : R"("hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000})");
+    bench::run_process({BIGMODEL_BINARY, "init", (folder_ / "config").string(), "--dtype", "bfloat16", "--output", (folder_ / "model").string()});
+  }
+  ~Model() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  fs::path path() const { return folder_ / "model"; }
+  std::uint64_t size_bytes() const {
+    std::uint64_t out = 0;
+    for (const auto& entry : fs::directory_iterator(path())) out += entry.path().extension() == ".safetensors" ? entry.file_size() : 0;
+    return out;
+  }
+
+  std::unique_ptr<LoadedModel> load(ThreadPool& pool, const char* device) const {
+    spec::SpecLibrary library(embedded::architectures_files());
+    DispatchOptions options;
+    options.dtype = DType::bfloat16;
+    options.device_map = {{"", std::string(device)}};
+    options.pool = &pool;
+    return load_checkpoint_and_dispatch(build_meta_graph(library, read_config(path() / "config.json"), {.class_name = "auto"}), open_checkpoint(path()), options);
+  }
+
+ private:
+  fs::path folder_;
+};
+
+/// Sums eight streams of words; what is left of the time is memory.
+__attribute__((target_clones("avx512f", "avx2", "default"))) std::uint64_t sum_of(const std::uint64_t* words, std::int64_t count) {
+  std::uint64_t sums[32] = {};
+  for (std::int64_t i = 0; i + 32 <= count; i += 32) {
+    for (int k = 0; k < 32; ++k) sums[k] += words[i + k];
+  }
+  std::uint64_t out = 0;
+  for (const std::uint64_t s : sums) out += s;
+  return out;
+}
+
+class DramProbe {
+ public:
+  DramProbe(ThreadPool& pool, std::uint64_t size_bytes) : pool_(pool), memory_(static_cast<std::size_t>(size_bytes)) {
+    std::fill_n(reinterpret_cast<std::uint64_t*>(memory_.bytes().data()), size_bytes / 8, std::uint64_t{1});
+  }
+  /// Bytes a second of one pass over all.
+  double operator()() {
+    const auto* words = reinterpret_cast<const std::uint64_t*>(memory_.bytes().data());
+    std::atomic<std::uint64_t> sum{0};
+    const auto start = Clock::now();
+    pool_.parallel_for(static_cast<std::int64_t>(memory_.bytes().size() / 8), 1 << 18,
+                       [&](std::int64_t begin, std::int64_t end, int) { sum += sum_of(words + begin, end - begin); });
+    const double s = seconds_since(start);
+    if (sum.load() == 0) std::abort();
+    return static_cast<double>(memory_.bytes().size()) / s;
+  }
+
+ private:
+  ThreadPool& pool_;
+  AlignedBuffer memory_;
+};
+
+/// Bytes a second of one direct read of the checkpoint's largest file.
+double disk_probe(const fs::path& folder) {
+  const Disk disk;
+  DirectReader reader(disk);
+  AlignedBuffer buffer(std::size_t{4} << 20);
+  std::uint64_t total = 0;
+  const auto start = Clock::now();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    reader.open(entry.path());
+    const std::uint64_t size = entry.file_size() / buffer.bytes().size() * buffer.bytes().size();
+    for (std::uint64_t at = 0; at < size; at += buffer.bytes().size()) reader.read(at, buffer.bytes());
+    total += size;
+  }
+  return static_cast<double>(total) / std::max(seconds_since(start), 1e-9);
+}
+
+void print(const char* name, std::vector<double> ratios, std::vector<double> values, std::vector<double> probes, const char* unit) {
+  std::printf("{\"case\": \"%s\", \"runs\": %zu, \"value\": %.4g, \"unit\": \"%s\", \"probe_gb_per_s\": %.4g, \"of_probe\": %.3f}\n", name, values.size(),
+              bench::median(values), unit, bench::median(probes) / 1e9, bench::median(ratios));
+  std::fflush(stdout);
+}
+
+GenerateResult generated(LoadedModel& model, std::int64_t prompt, std::int64_t tokens) {
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < prompt; ++i) ids.push_back(7 + i % 1000);
+  GenerateOptions options;
+  options.max_new_tokens = tokens;
+  return generate(model, pad_left({ids}, 0), options);
+}
+
+void run(int runs) {
+  const bool small = runs == 1;
+  const Model model(small);
+  const auto size = static_cast<double>(model.size_bytes());
+  ThreadPool pool(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  std::vector<double> ratios, values, probes;
+  const auto clear = [&] {
+    ratios.clear();
+    values.clear();
+    probes.clear();
+  };
+  // The embedding's rows that a token does not need are not read.
+  const double token_bytes = size - (small ? 2000 * 256 * 2.0 : 32000 * 2048 * 2.0);
+  for (int i = 0; i < (small ? 1 : 3); ++i) {
+    probes.push_back(disk_probe(model.path()));
+    const auto start = Clock::now();
+    const auto loaded = model.load(pool, "cpu");
+    values.push_back(seconds_since(start));
+    ratios.push_back(size / probes.back() / values.back());
+  }
+  print("load into RAM", ratios, values, probes, "s");
+  {
+    const auto loaded = model.load(pool, "cpu");
+    DramProbe probe(pool, small ? 1 << 24 : 1 << 30);
+    generated(*loaded, 4, 2);
+    clear();
+    for (int i = 0; i < runs; ++i) {
+      probes.push_back(probe());
+      const GenerateResult g = generated(*loaded, 4, 9);
+      values.push_back(static_cast<double>(g.decode_steps) / g.decode_s);
+      ratios.push_back(values.back() * token_bytes / probes.back());
+    }
+    print("decode, weights in RAM", ratios, values, probes, "tokens/s");
+    clear();
+    for (int i = 0; i < std::max(1, runs / 3); ++i) {
+      probes.push_back(probe());
+      const GenerateResult g = generated(*loaded, small ? 32 : 512, 1);
+      values.push_back((small ? 32 : 512) / g.prefill_s);
+      ratios.push_back(0);
+    }
+    print("prefill of 512", ratios, values, probes, "tokens/s");
+  }
+  clear();
+  const auto streamed = model.load(pool, "disk");
+  generated(*streamed, 4, 1);
+  for (int i = 0; i < std::max(1, runs / 3); ++i) {
+    probes.push_back(disk_probe(model.path()));
+    const GenerateResult g = generated(*streamed, 4, 4);
+    values.push_back(g.decode_s / static_cast<double>(g.decode_steps));
+    ratios.push_back(static_cast<double>(streamed->placement().disk_bytes) / values.back() / probes.back());
+  }
+  print("decode, weights on disk", ratios, values, probes, "s/token");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    run(bench::runs_from(argc, argv));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_engine: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention against its definition in double, over all rules.
+#include "bigmodel/ops/attention.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+using namespace bigmodel;
+using namespace bigmodel::ops;
+
+namespace {
+
+std::vector<float> random_floats(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(count);
+  for (float& v : out) v = normal(random);
+  return out;
+}
+
+double by_definition(const AttentionInput& in, const AttentionRule& rule, std::int64_t b, std::int64_t i, std::int64_t h, std::int64_t d) {
+  const std::int64_t kv = b * in.kv_heads + h / (in.heads / in.kv_heads);
+  double total = rule.sinks == nullptr ? 0 : std::exp(static_cast<double>(rule.sinks[h]));
+  double sum = 0;
+  bool sees = false;
+  const std::int64_t at = in.first_query + i;
+  for (std::int64_t j = 0; j < in.keys; ++j) {
+    if (rule.causal && j > at) continue;
+    if (rule.window > 0 && j <= at - rule.window) continue;
+    if (rule.window > 0 && !rule.causal && rule.window_ahead >= 0 && j > at + rule.window_ahead) continue;
+    if (rule.chunk > 0 && j / rule.chunk != at / rule.chunk) continue;
+    if (rule.key_valid != nullptr && rule.key_valid[b * in.keys + j] == 0) continue;
+    sees = true;
+    double score = 0;
+    for (std::int64_t e = 0; e < in.head_dim; ++e) {
+      score += static_cast<double>(in.q[((b * in.queries + i) * in.heads + h) * in.head_dim + e]) * in.k[(kv * in.capacity + j) * in.head_dim + e];
+    }
+    score *= rule.scale;
+    if (rule.key_bias != nullptr) score += rule.key_bias[(b * in.heads + h) * in.keys + j];
+    if (rule.bias != nullptr) score += rule.bias[(h * in.queries + i) * in.keys + j];
+    if (rule.soft_cap > 0) score = rule.soft_cap * std::tanh(score / rule.soft_cap);
+    total += std::exp(score);
+    sum += std::exp(score) * in.v[(kv * in.capacity + j) * in.value_dim + d];
+  }
+  if (!sees && !rule.spread_when_blind) return 0;
+  if (!sees) {
+    for (std::int64_t j = 0; j < in.keys; ++j) sum += in.v[(kv * in.capacity + j) * in.value_dim + d];
+    return sum / static_cast<double>(in.keys);
+  }
+  return sum / total;
+}
+
+}  // namespace
+
+TEST_SUITE("ops/attention") {
+  TEST_CASE("every rule, on every instruction set") {
+    AttentionInput in;
+    in.batch = 2;
+    in.queries = 9;
+    in.keys = 21;
+    in.capacity = 25;
+    in.heads = 6;
+    in.kv_heads = 2;
+    in.head_dim = 20;
+    in.value_dim = 13;
+    in.first_query = in.keys - in.queries;
+    const auto floats = [](std::int64_t count, unsigned seed) { return random_floats(static_cast<std::size_t>(count), seed); };
+    const std::vector<float> q = floats(in.batch * in.queries * in.heads * in.head_dim, 1);
+    const std::vector<float> k = floats(in.batch * in.kv_heads * in.capacity * in.head_dim, 2);
+    const std::vector<float> v = floats(in.batch * in.kv_heads * in.capacity * in.value_dim, 3);
+    const std::vector<float> sinks = floats(in.heads, 4);
+    const std::vector<float> key_bias = floats(in.batch * in.heads * in.keys, 5);
+    const std::vector<float> bias = floats(in.heads * in.queries * in.keys, 6);
+    std::vector<std::uint8_t> valid(static_cast<std::size_t>(in.batch * in.keys), 1);
+    for (std::size_t i = 0; i < 14; ++i) valid[i] = 0;
+    in.q = q.data();
+    in.k = k.data();
+    in.v = v.data();
+    std::vector<AttentionRule> rules(9);
+    for (AttentionRule& r : rules) r.scale = 0.3F;
+    rules[1].causal = false;
+    rules[2].window = 4;
+    rules[3].causal = false;
+    rules[3].window = 3;
+    rules[3].window_ahead = 2;
+    rules[4].chunk = 5;
+    rules[5].soft_cap = 2.0F;
+    rules[5].sinks = sinks.data();
+    rules[6].key_bias = key_bias.data();
+    rules[6].bias = bias.data();
+    rules[7].key_valid = valid.data();
+    rules[8].key_valid = valid.data();
+    rules[8].spread_when_blind = true;
+    ThreadPool pool(2);
+    for (const CpuIsa isa : usable_cpu_isas()) {
+      for (std::size_t n = 0; n < rules.size(); ++n) {
+        CAPTURE(to_string(isa));
+        CAPTURE(n);
+        std::vector<float> out(static_cast<std::size_t>(in.batch * in.queries * in.heads * in.value_dim), 7.0F);
+        attention({&pool, isa}, in, rules[n], out.data());
+        double off = 0;
+        for (std::int64_t i = 0; i < static_cast<std::int64_t>(out.size()); ++i) {
+          const std::int64_t row = i / in.value_dim / in.heads;
+          const double want = by_definition(in, rules[n], row / in.queries, row % in.queries, i / in.value_dim % in.heads, i % in.value_dim);
+          off = std::max(off, std::abs(out[static_cast<std::size_t>(i)] - want));
+        }
+        CHECK(off < 3e-6);
+      }
+    }
+  }
+}

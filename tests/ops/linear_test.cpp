@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/ops/linear.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+using namespace bigmodel;
+
+namespace {
+
+std::vector<float> random_floats(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(count);
+  for (float& v : out) v = normal(random);
+  return out;
+}
+
+/// bfloat16 by cutting; exact enough for made-up weights.
+std::vector<std::uint16_t> cut(const std::vector<float>& x) {
+  std::vector<std::uint16_t> out;
+  for (const float v : x) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    out.push_back(static_cast<std::uint16_t>(bits >> 16));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_SUITE("ops/linear") {
+  TEST_CASE("a row's result is the same to the bit alone, among others, and on any number of threads") {
+    const std::int64_t in = 203, out = 171, rows = 61;
+    const std::vector<float> x = random_floats(static_cast<std::size_t>(rows * in), 1);
+    const std::vector<float> wide = random_floats(static_cast<std::size_t>(out * in), 2);
+    const std::vector<std::uint16_t> narrow = cut(wide);
+    const std::vector<float> bias = random_floats(static_cast<std::size_t>(out), 3);
+    const TensorView b{DType::float32, {out}, reinterpret_cast<const std::byte*>(bias.data())};
+    ThreadPool pool(3);
+    for (const CpuIsa isa : usable_cpu_isas()) {
+      for (const bool products : {false, true}) {
+        for (const DType dtype : {DType::float32, DType::bfloat16}) {
+          CAPTURE(to_string(isa));
+          CAPTURE(name(dtype));
+          const void* data = dtype == DType::float32 ? static_cast<const void*>(wide.data()) : narrow.data();
+          const TensorView w{dtype, {out, in}, static_cast<const std::byte*>(data)};
+          std::vector<float> all(static_cast<std::size_t>(rows * out)), shared(all.size()), one(static_cast<std::size_t>(out));
+          ops::linear({nullptr, isa, products}, x.data(), rows, w, &b, all.data());
+          ops::linear({&pool, isa, products}, x.data(), rows, w, &b, shared.data());
+          CHECK(std::memcmp(all.data(), shared.data(), all.size() * 4) == 0);
+          for (const std::int64_t r : {0, 17, 60}) {
+            ops::linear({nullptr, isa, products}, x.data() + r * in, 1, w, &b, one.data());
+            CHECK(std::memcmp(all.data() + r * out, one.data(), one.size() * 4) == 0);
+          }
+        }
+      }
+    }
+  }
+
+  TEST_CASE("the transposed product is the product of the transposed matrix") {
+    const std::int64_t in = 37, out = 300, rows = 3;
+    const std::vector<float> x = random_floats(static_cast<std::size_t>(rows * in), 1);
+    const std::vector<float> w = random_floats(static_cast<std::size_t>(out * in), 2);
+    std::vector<float> turned(w.size());
+    for (std::int64_t o = 0; o < out; ++o) {
+      for (std::int64_t i = 0; i < in; ++i) turned[static_cast<std::size_t>(i * out + o)] = w[static_cast<std::size_t>(o * in + i)];
+    }
+    ThreadPool pool(2);
+    std::vector<float> want(static_cast<std::size_t>(rows * out)), have(want.size());
+    ops::linear({&pool}, x.data(), rows, {DType::float32, {out, in}, reinterpret_cast<const std::byte*>(w.data())}, nullptr, want.data());
+    ops::linear_transposed({&pool}, x.data(), rows, {DType::float32, {in, out}, reinterpret_cast<const std::byte*>(turned.data())}, nullptr, have.data());
+    for (std::size_t i = 0; i < want.size(); ++i) CHECK(have[i] == doctest::Approx(want[i]).epsilon(1e-4));
+  }
+}
