@@ -164,6 +164,17 @@ TEST_SUITE("chat template") {
     CHECK(class_of("{{ 2 ** 200 }}") == "OverflowError");
   }
 
+  TEST_CASE("long conversations are within the limits, and hard searches are linear") {
+    nlohmann::json messages = nlohmann::json::array();
+    for (int i = 0; i < 4000; ++i) messages.push_back({{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", std::string(1000, 'x') + " é"}});
+    const ChatRequest request{.messages = messages.dump()};
+    CHECK(rendered("{% for m in messages %}{{ m.content.strip() | trim | replace('y', 'z') }}{% endfor %}", request).size() == 4000 * 1003);
+    CHECK(rendered("{{ messages | map(attribute='content') | join('-') | length }}", request) == "4011999");
+    CHECK(rendered("{{ messages | tojson | length > 4000000 }}{{ messages | string | length > 4000000 }}", request) == "TrueTrue");
+    CHECK(rendered("{% set s = 'a' * 1000000 %}{{ s.find('a' * 5000 ~ 'b') }}{{ ('a' * 5000 ~ 'b') in s }}{{ s.split('a' * 5000 ~ 'b') | length }}") == "-1False1");
+    CHECK(failure("{% set s = 'a' * 1000000 %}{% for i in range(99999) %}{% set t = s.rfind('a' * 5000 ~ 'b') %}{% endfor %}").class_name == "LimitError");
+  }
+
   TEST_CASE("frees what holds itself") {
     CHECK(rendered("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}") == "<Namespace {'me': <Namespace {...}>}>");
     CHECK(rendered("{% set ns = namespace() %}{% set ns.me = ns %}{% macro f() %}{{ ns.me is defined }}{% endmacro %}{% set ns.f = f %}{{ ns.f() }}") ==

@@ -124,8 +124,9 @@ Value Interpreter::eval_concat(const Expr& e, const FramePtr& frame) {
   std::string out;
   for (const Value& part : parts) {
     out += markup ? escape(machine_, part) : str(machine_, part);
-    machine_.charge(out.size());
+    machine_.within(out.size());
   }
+  machine_.charge(out.size());
   return Value(std::move(out), markup);
 }
 

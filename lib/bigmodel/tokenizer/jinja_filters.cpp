@@ -585,6 +585,7 @@ std::string to_json(Machine& machine, Arguments arguments);
 
 Value call_filter(Machine& machine, std::string_view name, Arguments arguments) {
   machine.step();
+  if (const Text* text = arguments.positional.empty() ? nullptr : arguments.positional[0].if_text()) machine.charge(text->bytes.size());
   if (name == "map") return filter_map(std::move(arguments));
   if (name == "select" || name == "reject") return filter_select(std::move(arguments), name == "select", false);
   if (name == "selectattr" || name == "rejectattr") return filter_select(std::move(arguments), name == "selectattr", true);

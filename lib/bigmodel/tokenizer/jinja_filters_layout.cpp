@@ -56,7 +56,7 @@ void pretty(Machine& machine, std::string& out, const Value& value, std::int64_t
   }
   if (value.if_tuple() != nullptr && count == 1) out += ',';
   out += flat.back();
-  machine.charge(out.size());
+  machine.within(out.size());
 }
 
 /// Words and the spaces between them; a word also ends at a hyphen between letters.
@@ -133,7 +133,7 @@ std::string word_wrap(Machine& machine, std::string_view text, std::int64_t widt
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (i != 0) joined += separator;
     joined += encode(out[i]);
-    machine.charge(joined.size());
+    machine.within(joined.size());
   }
   return joined;
 }
@@ -161,7 +161,7 @@ std::string urlize(Machine& machine, std::string_view text, std::int64_t limit, 
     out += tail;
     if (space < text.size()) out += text[space];
     at = space + 1;
-    machine.charge(out.size());
+    machine.within(out.size());
   }
   return out;
 }

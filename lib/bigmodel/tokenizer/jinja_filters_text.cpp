@@ -55,7 +55,7 @@ Value filter_indent(Machine& machine, Arguments arguments) {
     if (!first) out += "\n" + (text.empty() && !bound.flag(3) ? "" : space);
     first = false;
     out += text;
-    if (out.size() > machine.limits().text_bytes) machine.charge(out.size());
+    machine.within(out.size());
   }
   machine.charge(out.size());
   return Value(bound.flag(2) ? space + out : out, whole.if_text()->markup);
@@ -117,7 +117,7 @@ Value filter_urlencode(Machine& machine, const Value& value) {
   for (const auto& [key, item] : pairs) {
     if (!out.empty()) out += '&';
     out += quoted(str(machine, key), true) + "=" + quoted(str(machine, item), true);
-    machine.charge(out.size());
+    machine.within(out.size());
   }
   return Value(std::move(out));
 }
@@ -136,7 +136,7 @@ Value filter_xmlattr(Machine& machine, Arguments arguments) {
       value_error("Invalid character in attribute name: " + repr_text(name->bytes));
     }
     out += (out.empty() ? "" : " ") + escape(machine, key) + "=\"" + escape(machine, value) + "\"";
-    machine.charge(out.size());
+    machine.within(out.size());
   }
   if (bound.flag(1, true) && !out.empty()) out = " " + out;
   return Value(std::move(out), machine.autoescape);
@@ -147,8 +147,9 @@ std::string unescaped(const std::string& text) {
       {{"amp", U'&'}, {"lt", U'<'}, {"gt", U'>'}, {"quot", U'"'}, {"apos", U'\''}, {"nbsp", 0xA0}, {"copy", 0xA9}}};
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::size_t end = text[i] == '&' ? text.find(';', i) : std::string::npos;
-    if (end == std::string::npos || end - i > 12 || end == i + 1) {
+    const std::size_t length = text[i] == '&' ? std::string_view(text).substr(i, 13).find(';') : std::string::npos;
+    const std::size_t end = i + length;
+    if (length == std::string::npos || length == 1) {
       out += text[i];
       continue;
     }
@@ -223,7 +224,7 @@ Value filter_join(Machine& machine, Arguments arguments) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (i != 0) out += between;
     out += shown(parts[i]);
-    if (out.size() > machine.limits().text_bytes) machine.charge(out.size());
+    machine.within(out.size());
   }
   machine.charge(out.size());
   return Value(std::move(out), escaping);

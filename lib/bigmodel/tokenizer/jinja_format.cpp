@@ -220,7 +220,7 @@ class PercentFormat {
       if (percent == std::string::npos) break;
       at_ = percent + 1;
       conversion();
-      machine_.charge(out_.size());
+      machine_.within(out_.size());
     }
     const bool leftover = values_.if_tuple() != nullptr ? next_ < values_.if_tuple()->items.size()
                                                         : !mapping_used_ && next_ == 0 && values_.if_dict() == nullptr && values_.if_list() == nullptr;
@@ -412,7 +412,7 @@ class BraceFormat {
       }
       if (end >= text.size()) value_error(at + 1 == text.size() ? "Single '{' encountered in format string" : "expected '}' before end of string");
       out += field(text.substr(at + 1, end - at - 1), depth);
-      machine_.charge(out.size());
+      machine_.within(out.size());
       at = end + 1;
     }
     return out;

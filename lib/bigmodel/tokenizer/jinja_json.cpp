@@ -62,8 +62,9 @@ class JsonWriter {
       type_error("Object of type " + value.type_name() + " is not JSON serializable");
     }
     if (out_.size() > charged_ + 4096) {
+      machine_.within(out_.size());
+      machine_.step((out_.size() - charged_) / 16);
       charged_ = out_.size();
-      machine_.charge(out_.size());
     }
   }
 

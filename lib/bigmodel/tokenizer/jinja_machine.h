@@ -24,12 +24,16 @@ class Machine {
     steps_ += count;
     if (steps_ > limits_.steps) limit_error("the template takes more than " + std::to_string(limits_.steps) + " steps");
   }
-  /// Bytes of a new string or list. Nothing is credited back: a bound on work as much as on memory.
-  void charge(std::uint64_t size_bytes) {
+  /// A string or list that has grown to so many bytes.
+  void within(std::uint64_t size_bytes) const {
     if (size_bytes > limits_.text_bytes) {
       limit_error("the template builds a value of more than " + std::to_string(limits_.text_bytes) + " bytes");
     }
-    step(size_bytes / 64);
+  }
+  /// Bytes that are read or written character by character. Nothing is credited back: a bound on work as much as on memory.
+  void charge(std::uint64_t size_bytes) {
+    within(size_bytes);
+    step(size_bytes / 16);
   }
 
   class Depth {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "bigmodel/tokenizer/jinja_format.h"
@@ -259,8 +260,8 @@ bool contains(Machine& machine, const Value& container, const Value& item) {
   if (const Text* text = container.if_text()) {
     const Text* part = item.if_text();
     if (part == nullptr) type_error("'in <string>' requires string as left operand, not " + item.type_name());
-    machine.step(1 + text->bytes.size() / 64);
-    return text->bytes.find(part->bytes) != std::string::npos;
+    machine.charge(text->bytes.size());
+    return ::memmem(text->bytes.data(), text->bytes.size(), part->bytes.data(), part->bytes.size()) != nullptr;
   }
   if (const Dict* dict = container.if_dict()) return dict->find(item) != nullptr;
   if (const Sequence* sequence = container.if_sequence()) {
@@ -311,6 +312,7 @@ std::vector<std::int64_t> slice_positions(Machine& machine, std::int64_t length,
 Value slice(Machine& machine, const Value& object, const Value& begin, const Value& end, const Value& step) {
   if (const UndefinedInfo* info = object.if_undefined()) fail_undefined(*info);
   if (const Text* text = object.if_text()) {
+    machine.charge(text->bytes.size());
     const std::vector<std::int64_t> at = slice_positions(machine, text->length, begin, end, step);
     if (text->ascii()) {
       std::string out;

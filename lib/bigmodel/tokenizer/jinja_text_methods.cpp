@@ -71,7 +71,7 @@ std::vector<std::u32string> split_by(View text, View separator, std::int64_t mos
   std::vector<std::u32string> out;
   std::size_t at = 0;
   while (most < 0 || static_cast<std::int64_t>(out.size()) < most) {
-    const std::size_t found = text.find(separator, at);
+    const std::size_t found = find_text(text, separator, at);
     if (found == kNone) break;
     out.emplace_back(text.substr(at, found - at));
     at = found + separator.size();
@@ -80,7 +80,8 @@ std::vector<std::u32string> split_by(View text, View separator, std::int64_t mos
   return out;
 }
 
-std::vector<std::u32string> rsplit_by(View text, View separator, std::int64_t most) {
+std::vector<std::u32string> rsplit_by(Machine& machine, View text, View separator, std::int64_t most) {
+  machine.step(text.size() / 16 * (1 + separator.size() / 16));
   std::vector<std::u32string> out;
   while (most < 0 || static_cast<std::int64_t>(out.size()) < most) {
     const std::size_t found = text.rfind(separator);
@@ -137,7 +138,7 @@ class TextMethod {
  public:
   TextMethod(Machine& machine, const Value& self, std::string_view name, Arguments arguments)
       : machine_(machine), self_(*self.if_text()), name_(name), arguments_(std::move(arguments)) {
-    machine.step(1 + self_.bytes.size() / 32);
+    machine.charge(self_.bytes.size());
   }
 
   Value run() {
@@ -191,6 +192,12 @@ class TextMethod {
     return decode(self_.markup && !text->markup ? escape_text(text->bytes) : text->bytes);
   }
 
+  /// Backwards there is no linear search at hand: what it may take is charged first.
+  std::size_t rfind(View text, View wanted) {
+    machine_.step(text.size() / 16 * (1 + wanted.size() / 16));
+    return text.rfind(wanted);
+  }
+
   bool question() {
     none();
     if (name_ == "isascii") return self_.ascii();
@@ -227,8 +234,9 @@ class TextMethod {
       first = false;
       ++index;
       out += self_.markup ? escape(machine_, *item) : text->bytes;
-      machine_.charge(out.size());
+      machine_.within(out.size());
     }
+    machine_.charge(out.size());
     return Value(std::move(out), self_.markup);
   }
 
@@ -249,7 +257,7 @@ class TextMethod {
     if (!arguments.has(0)) return texts(machine_, right ? rsplit_space(text_, most) : split_space(text_, most), self_.markup);
     const std::u32string separator = argument(arguments[0]);
     if (separator.empty()) value_error("empty separator");
-    return texts(machine_, right ? rsplit_by(text_, separator, most) : split_by(text_, separator, most), self_.markup);
+    return texts(machine_, right ? rsplit_by(machine_, text_, separator, most) : split_by(text_, separator, most), self_.markup);
   }
 
   Value lines() {
@@ -274,7 +282,7 @@ class TextMethod {
     const std::u32string separator = argument(arguments[0]);
     if (separator.empty()) value_error("empty separator");
     const bool right = name_ == "rpartition";
-    const std::size_t at = right ? text_.rfind(separator) : text_.find(separator);
+    const std::size_t at = right ? rfind(text_, separator) : find_text(text_, separator);
     std::u32string parts[3];
     if (at == kNone) {
       parts[right ? 2 : 0] = text_;
@@ -311,7 +319,7 @@ class TextMethod {
       return Value(encode(out), self_.markup);
     }
     while (most < 0 || done < most) {
-      const std::size_t found = text_.find(from, at);
+      const std::size_t found = find_text(text_, from, at);
       if (found == kNone) break;
       out.append(text_, at, found - at).append(to);
       at = found + from.size();
@@ -352,10 +360,10 @@ class TextMethod {
       if (!possible) return Value(0);
       if (wanted.empty()) return Value(static_cast<std::int64_t>(part.size()) + 1);
       std::int64_t count = 0;
-      for (std::size_t at = part.find(wanted); at != kNone; at = part.find(wanted, at + wanted.size())) ++count;
+      for (std::size_t at = find_text(part, wanted); at != kNone; at = find_text(part, wanted, at + wanted.size())) ++count;
       return Value(count);
     }
-    const std::size_t at = !possible ? kNone : name_.starts_with('r') ? part.rfind(wanted) : part.find(wanted);
+    const std::size_t at = !possible ? kNone : name_.starts_with('r') ? rfind(part, wanted) : find_text(part, wanted);
     if (at == kNone) {
       if (name_.ends_with("index")) value_error("substring not found");
       return Value(-1);
@@ -409,7 +417,7 @@ class TextMethod {
     for (const char32_t c : text_) {
       if (c == U'\t') {
         const std::int64_t spaces = size > 0 ? size - column % size : 0;
-        machine_.charge((out.size() + static_cast<std::uint64_t>(spaces)) * 4);
+        machine_.within((out.size() + static_cast<std::uint64_t>(spaces)) * 4);
         out.append(static_cast<std::size_t>(spaces), U' ');
         column += spaces;
       } else {
@@ -457,7 +465,7 @@ class TextMethod {
       } else if (!value->is_none()) {
         type_error("character mapping must return integer, None or str");
       }
-      if (out.size() > machine_.limits().text_bytes) machine_.charge(out.size());
+      machine_.within(out.size());
     }
     return Value(std::move(out), self_.markup);
   }

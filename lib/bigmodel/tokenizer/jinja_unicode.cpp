@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace bigmodel::tokenizer::jinja {
@@ -330,6 +331,20 @@ std::u32string casefold(std::u32string_view text) {
   std::u32string out;
   for (const char32_t c : text) out += fold(c);
   return out;
+}
+
+std::size_t find_text(std::u32string_view text, std::u32string_view part, std::size_t from) {
+  if (part.empty()) return from <= text.size() ? from : std::u32string_view::npos;
+  const auto* const begin = reinterpret_cast<const char*>(text.data());
+  std::size_t at = from * sizeof(char32_t);
+  while (at < text.size() * sizeof(char32_t)) {
+    const void* found = ::memmem(begin + at, text.size() * sizeof(char32_t) - at, part.data(), part.size() * sizeof(char32_t));
+    if (found == nullptr) break;
+    at = static_cast<std::size_t>(static_cast<const char*>(found) - begin);
+    if (at % sizeof(char32_t) == 0) return at / sizeof(char32_t);
+    ++at;  // between two characters: the same bytes, shifted
+  }
+  return std::u32string_view::npos;
 }
 
 }  // namespace bigmodel::tokenizer::jinja

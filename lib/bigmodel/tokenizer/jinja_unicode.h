@@ -12,6 +12,9 @@ std::string encode(std::u32string_view text);
 void append_utf8(std::string& out, char32_t c);
 std::int64_t code_points(std::string_view utf8);
 
+/// Where `part` begins in `text` at or after `from`, or npos; linear in both.
+std::size_t find_text(std::u32string_view text, std::u32string_view part, std::size_t from = 0);
+
 bool is_space(char32_t c);
 bool is_alpha(char32_t c);
 bool is_decimal(char32_t c);

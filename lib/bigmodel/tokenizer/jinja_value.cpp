@@ -137,6 +137,7 @@ void add_repr(Machine& machine, std::string& out, const Value& value) {
   machine.step();
   const Machine::Depth depth(machine);
   if (const Text* text = value.if_text()) {
+    machine.charge(text->bytes.size());
     out += text->markup ? "Markup(" + repr_text(text->bytes) + ")" : repr_text(text->bytes);
   } else if (const List* list = value.if_list()) {
     out += '[';
@@ -164,7 +165,7 @@ void add_repr(Machine& machine, std::string& out, const Value& value) {
   } else {
     out += str(machine, value);
   }
-  machine.charge(out.size());
+  machine.within(out.size());
 }
 
 std::size_t mix(std::size_t seed, std::size_t value) { return seed ^ (value + 0x9E3779B97F4A7C15U + (seed << 6) + (seed >> 2)); }
@@ -489,7 +490,7 @@ std::vector<Value> collect(Machine& machine, const Value& value) {
   const std::unique_ptr<Iterator> it = iterate(value);
   while (std::optional<Value> item = it->next(machine)) {
     out.push_back(std::move(*item));
-    if (out.size() * sizeof(Value) > machine.limits().text_bytes) machine.charge(out.size() * sizeof(Value));
+    machine.within(out.size() * sizeof(Value));
   }
   return out;
 }
