@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/tokenizer/model_json.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/tokenizer/json_fields.h"
+#include "bigmodel/tokenizer/models/bpe.h"
+#include "bigmodel/tokenizer/models/unigram.h"
+#include "bigmodel/tokenizer/models/word_piece.h"
+
+namespace bigmodel::tokenizer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The members of the object: the large ones as text, the others as values.
+struct Members {
+  std::string object;
+  std::string_view vocab, merges;
+  Json small = Json::object();
+};
+
+Members read_members(JsonCursor& cursor, const std::string& object) {
+  Members out{object, {}, {}, Json::object()};
+  if (cursor.peek() != JsonCursor::Kind::object) cursor.fail("model: expected an object");
+  cursor.begin_object();
+  std::string key;
+  bool first = true;
+  while (cursor.next_key(key, first)) {
+    const std::string_view text = cursor.skip();
+    if (key == "vocab") {
+      out.vocab = text;
+    } else if (key == "merges") {
+      out.merges = text;
+    } else {
+      try {
+        out.small[key] = Json::parse(text);
+      } catch (const Json::exception& e) {
+        throw FormatError(fmt::format("{}: {}", object, e.what()));
+      }
+    }
+  }
+  return out;
+}
+
+Vocabulary read_vocabulary(const Members& members) {
+  if (members.vocab.empty()) throw FormatError(fmt::format("{}: no 'vocab', expected an object", members.object));
+  Vocabulary out;
+  JsonCursor cursor(members.vocab, members.object + ", vocab");
+  cursor.begin_object();
+  std::string token;
+  bool first = true;
+  while (cursor.next_key(token, first)) out.add(token, cursor.id());
+  out.freeze();
+  return out;
+}
+
+MergeTable read_merges(const Members& members, const Vocabulary& vocabulary, std::size_t prefix_size) {
+  if (members.merges.empty()) throw FormatError(fmt::format("{}: no 'merges', expected a list", members.object));
+  const std::string object = members.object + ", merges";
+  MergeTable out;
+  out.reserve(vocabulary.size());
+  JsonCursor cursor(members.merges, object);
+  cursor.begin_array();
+  bool first = true;
+  std::string left, right;
+  std::optional<bool> pairs;  // as pairs, else as lines
+  while (cursor.next_element(first)) {
+    const bool is_pair = cursor.peek() == JsonCursor::Kind::array;
+    if (pairs && *pairs != is_pair) cursor.fail("merges are partly texts and partly pairs");
+    pairs = is_pair;
+    if (!is_pair) {
+      cursor.string(left);
+      add_merge_line(out, vocabulary, left, prefix_size, object);
+      continue;
+    }
+    bool first_part = true;
+    cursor.begin_array();
+    if (!cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
+    cursor.string(left);
+    if (!cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
+    cursor.string(right);
+    if (cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
+    add_merge(out, vocabulary, left, right, prefix_size, object);
+  }
+  return out;
+}
+
+std::optional<std::string> optional_text(const JsonFields& fields, std::string_view key) {
+  if (!fields.has_value(key)) return std::nullopt;
+  return fields.text(key);
+}
+
+bool optional_flag(const JsonFields& fields, std::string_view key) { return fields.has_value(key) && fields.boolean(key); }
+
+std::unique_ptr<Model> read_bpe(const Members& members) {
+  const JsonFields fields(members.small, members.object);
+  BpeOptions options;
+  if (fields.has_value("dropout")) {
+    const Json& dropout = fields.at("dropout");
+    if (!dropout.is_number() || dropout.get<double>() < 0 || dropout.get<double>() > 1) fields.fail("dropout", "a number from 0 to 1");
+    options.never_merge = dropout.get<double>() >= 1;
+  }
+  options.unk_token = optional_text(fields, "unk_token");
+  options.continuing_subword_prefix = optional_text(fields, "continuing_subword_prefix");
+  options.end_of_word_suffix = optional_text(fields, "end_of_word_suffix");
+  options.fuse_unk = optional_flag(fields, "fuse_unk");
+  options.byte_fallback = optional_flag(fields, "byte_fallback");
+  options.ignore_merges = optional_flag(fields, "ignore_merges");
+  Vocabulary vocabulary = read_vocabulary(members);
+  MergeTable merges = read_merges(members, vocabulary, options.continuing_subword_prefix.value_or("").size());
+  return std::make_unique<Bpe>(std::move(vocabulary), std::move(merges), std::move(options));
+}
+
+std::unique_ptr<Model> read_word_piece(const Members& members) {
+  const JsonFields fields(members.small, members.object);
+  WordPiece::Options options{fields.text("unk_token"), fields.text("continuing_subword_prefix"), fields.count("max_input_chars_per_word")};
+  return std::make_unique<WordPiece>(read_vocabulary(members), std::move(options));
+}
+
+std::unique_ptr<Model> read_word_level(const Members& members) {
+  const std::string unk = JsonFields(members.small, members.object).text("unk_token");
+  return std::make_unique<WordLevel>(read_vocabulary(members), unk);
+}
+
+std::unique_ptr<Model> read_unigram(const Members& members) {
+  const JsonFields fields(members.small, members.object);
+  std::optional<std::uint64_t> unk_id;
+  if (fields.has_value("unk_id")) unk_id = fields.count("unk_id");
+  const bool byte_fallback = fields.boolean_or("byte_fallback", false);
+  if (members.vocab.empty()) throw FormatError(fmt::format("{}: no 'vocab', expected a list", members.object));
+  JsonCursor cursor(members.vocab, members.object + ", vocab");
+  Vocabulary vocabulary;
+  std::vector<double> scores;
+  std::string token;
+  bool first = true;
+  cursor.begin_array();
+  while (cursor.next_element(first)) {
+    bool first_part = true;
+    cursor.begin_array();
+    if (!cursor.next_element(first_part)) cursor.fail("expected [token, score]");
+    cursor.string(token);
+    if (!cursor.next_element(first_part)) cursor.fail("expected [token, score]");
+    vocabulary.add(token, static_cast<std::uint32_t>(scores.size()));
+    scores.push_back(cursor.real());
+    if (cursor.next_element(first_part)) cursor.fail("expected [token, score]");
+  }
+  vocabulary.freeze();
+  return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unk_id, byte_fallback);
+}
+
+}  // namespace
+
+void add_merge(MergeTable& merges, const Vocabulary& vocabulary, std::string_view left, std::string_view right, std::size_t prefix_size,
+               const std::string& object) {
+  const auto id_of = [&](std::string_view token) {
+    const auto id = vocabulary.find(token);
+    if (!id) throw FormatError(fmt::format("{}: token '{}' of merge {} is not in the vocabulary", object, token.substr(0, 80), merges.size()));
+    return *id;
+  };
+  const std::uint32_t left_id = id_of(left), right_id = id_of(right);
+  if (right.size() < prefix_size) {
+    throw FormatError(fmt::format("{}: token '{}' of a merge is shorter than the continuing_subword_prefix", object, right.substr(0, 80)));
+  }
+  std::string joined(left);
+  joined += right.substr(prefix_size);
+  merges.add(left_id, right_id, static_cast<std::uint32_t>(merges.additions()), id_of(joined));
+}
+
+void add_merge_line(MergeTable& merges, const Vocabulary& vocabulary, std::string_view line, std::size_t prefix_size, const std::string& object) {
+  if (line.starts_with("#version")) return;
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+    throw FormatError(fmt::format("{}: bad merge {}, expected two tokens with a space between, got '{}'", object, merges.additions() + 1, line.substr(0, 80)));
+  }
+  add_merge(merges, vocabulary, line.substr(0, space), line.substr(space + 1), prefix_size, object);
+}
+
+std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object) {
+  const Members members = read_members(cursor, object);
+  if (const auto type = members.small.find("type"); type != members.small.end()) {
+    if (*type == "BPE") return read_bpe(members);
+    if (*type == "WordPiece") return read_word_piece(members);
+    if (*type == "WordLevel") return read_word_level(members);
+    if (*type == "Unigram") return read_unigram(members);
+    throw UnsupportedError(fmt::format("{}: unknown type {}", object, type->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80)));
+  }
+  std::string reasons;
+  for (const auto read : {read_bpe, read_word_piece, read_word_level, read_unigram}) {
+    try {
+      return read(members);
+    } catch (const FormatError& e) {
+      reasons += reasons.empty() ? "" : "; ";
+      reasons += e.message();
+    }
+  }
+  throw FormatError(fmt::format("{}: no 'type', and it is none of BPE, WordPiece, WordLevel, Unigram ({})", object, reasons));
+}
+
+}  // namespace bigmodel::tokenizer

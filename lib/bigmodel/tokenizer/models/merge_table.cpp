@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/tokenizer/models/merge_table.h"
+
+#include <algorithm>
+
+namespace bigmodel::tokenizer {
+
+void MergeTable::reserve(std::size_t merges) {
+  std::size_t wanted = 16;
+  while (wanted * 3 < merges * 5) wanted *= 2;
+  if (wanted <= slots_.size()) return;
+  std::vector<Entry> old;
+  old.swap(slots_);
+  slots_.resize(wanted);
+  mask_ = wanted - 1;
+  size_ = 0;
+  for (const Entry& e : old) {
+    if (e.rank != kNone) place(e);
+  }
+}
+
+void MergeTable::add(std::uint32_t left, std::uint32_t right, std::uint32_t rank, std::uint32_t joined) {
+  if (slots_.size() * 3 < (size_ + 1) * 5) reserve(std::max<std::size_t>(8, size_ * 2));
+  ++additions_;
+  place({left, right, rank, joined});
+}
+
+void MergeTable::place(const Entry& entry) {
+  std::size_t at = home(entry.left, entry.right);
+  while (slots_[at].rank != kNone && (slots_[at].left != entry.left || slots_[at].right != entry.right)) at = (at + 1) & mask_;
+  size_ += slots_[at].rank == kNone;
+  slots_[at] = entry;
+}
+
+}  // namespace bigmodel::tokenizer

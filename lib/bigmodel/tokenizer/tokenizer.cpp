@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/tokenizer/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/tokenizer/models/bpe.h"
+#include "bigmodel/tokenizer/tokenizer_parts.h"
+#include "bigmodel/tokenizer/utf8.h"
+
+namespace bigmodel::tokenizer {
+namespace {
+
+constexpr std::size_t kLongestText = std::size_t{1} << 31;
+
+/// Byte offsets of the original to code points; fast because tokens come in order.
+class CharCounter {
+ public:
+  explicit CharCounter(std::string_view text) : text_(text), ascii_(is_ascii(text)) {}
+
+  Encoding::Offsets convert(Span span) {
+    if (ascii_) return {span.begin, span.end};
+    const auto size = static_cast<std::uint32_t>(text_.size());
+    // The reference leaves an offset at the very end as it is, in bytes.
+    if (span.begin >= size) return {span.begin, span.end};
+    const std::uint32_t begin = index_of(span.begin);
+    if (span.end < size) return {begin, index_of(span.end)};
+    return {begin, span.end == 0 ? begin + 1 : index_of(span.end - 1) + 1};
+  }
+
+ private:
+  /// The number of the character that the byte is in.
+  std::uint32_t index_of(std::uint32_t byte) {
+    while (at_ < byte) index_ += !is_continuation(text_[++at_]);
+    while (at_ > byte) index_ -= !is_continuation(text_[at_--]);
+    return index_;
+  }
+  std::string_view text_;
+  bool ascii_;
+  std::uint32_t at_ = 0, index_ = 0;
+};
+
+}  // namespace
+
+struct Encoder::Scratch {
+  std::unique_ptr<Model::Scratch> model;
+  std::vector<ModelToken> tokens;
+};
+
+Encoder::Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)), scratch_(std::make_unique<Scratch>()) {
+  scratch_->model = tokenizer_.parts().model->make_scratch();
+}
+Encoder::~Encoder() = default;
+Encoder::Encoder(Encoder&&) noexcept = default;
+Encoder& Encoder::operator=(Encoder&&) noexcept = default;
+
+Encoding Encoder::encode_sequence(std::string_view text, std::uint32_t type_id, std::uint32_t word, const EncodeOptions& options) {
+  if (text.size() >= kLongestText) throw CapacityError(fmt::format("text of {} bytes, expected less than {}", text.size(), kLongestText));
+  if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
+    throw FormatError(fmt::format("text: byte {} is not UTF-8", bad), "convert the text to UTF-8");
+  }
+  const TokenizerParts& parts = tokenizer_.parts();
+  PreTokenized pieces(text);
+  parts.added_tokens.split(pieces, false);
+  if (parts.normalizer) {
+    bool unchanged = true;
+    for (const Piece& p : pieces.pieces()) unchanged = unchanged && (p.is_token || parts.normalizer->surely_unchanged(pieces.text_of(p)));
+    if (!unchanged) pieces.rewrite([&](AlignedText& t) { parts.normalizer->normalize(t); });
+  }
+  parts.added_tokens.split(pieces, true);
+  const auto* bpe = parts.pre_tokenizer.byte_alphabet_last ? dynamic_cast<const Bpe*>(parts.model.get()) : nullptr;
+  const bool raw = bpe != nullptr && bpe->takes_raw_bytes();
+  pre_tokenize(parts.pre_tokenizer, pieces, raw);
+
+  Encoding out;
+  CharCounter counter(text);
+  std::vector<ModelToken>& tokens = scratch_->tokens;
+  std::uint32_t index = 0;
+  for (const Piece& piece : pieces.pieces()) {
+    const std::string_view content = pieces.text_of(piece);
+    tokens.clear();
+    if (piece.is_token) {
+      tokens.push_back({piece.token, 0, static_cast<std::uint32_t>(content.size())});
+    } else if (raw) {
+      bpe->tokenize_raw(content, *scratch_->model, tokens);
+    } else {
+      parts.model->tokenize(content, *scratch_->model, tokens);
+    }
+    for (const ModelToken& t : tokens) {
+      out.ids.push_back(t.id);
+      if (options.ids_only) continue;
+      if (piece.is_token || parts.model->shows_word(t.id)) {
+        out.tokens.emplace_back(content.substr(t.begin, t.end - t.begin));
+      } else {
+        out.tokens.emplace_back(parts.model->text_of(t.id).value_or(""));
+      }
+      const Span span = t.begin < t.end ? pieces.span_of(piece.begin + t.begin, piece.begin + t.end)
+                                        : Span{piece.original_begin + t.begin, piece.original_begin + t.end};
+      out.offsets.push_back(counter.convert(span));
+      out.words.push_back(word != kNoWord ? word : index);
+    }
+    ++index;
+  }
+  out.type_ids.assign(out.size(), type_id);
+  out.special_tokens_mask.assign(out.size(), 0);
+  out.attention_mask.assign(out.size(), 1);
+  return out;
+}
+
+Encoding Encoder::finish(Encoding encoding, Encoding* pair, const EncodeOptions& options) const {
+  const TokenizerParts& parts = tokenizer_.parts();
+  if (const auto& truncation = tokenizer_.truncation()) {
+    TruncationParams params = *truncation;
+    const std::size_t added = parts.post_processor ? parts.post_processor->added_tokens(pair != nullptr) : 0;
+    if (options.add_special_tokens && added > 0) {
+      if (params.max_length < added) {
+        throw UsageError(fmt::format("truncation: max_length {}, expected at least the {} special tokens", params.max_length, added));
+      }
+      params.max_length -= added;
+    }
+    truncate_encodings(encoding, pair, params);
+  }
+  Encoding out = post_process(parts.post_processor.get(), std::move(encoding), pair, options.add_special_tokens);
+  if (const auto& padding = tokenizer_.padding()) pad_encodings({&out, 1}, *padding);
+  if (options.ids_only) {
+    out.tokens.clear();
+    out.offsets.clear();
+    out.words.clear();
+  }
+  return out;
+}
+
+Encoding Encoder::encode(const TextInput& input, const EncodeOptions& options) {
+  Encoding first = encode_sequence(input.text, 0, kNoWord, options);
+  if (!input.pair) return finish(std::move(first), nullptr, options);
+  Encoding second = encode_sequence(*input.pair, 1, kNoWord, options);
+  return finish(std::move(first), &second, options);
+}
+
+Encoding Encoder::encode_words(std::span<const std::string> words, const EncodeOptions& options) {
+  Encoding all;
+  for (std::uint32_t i = 0; i < words.size(); ++i) all.merge(encode_sequence(words[i], 0, i, options));
+  return finish(std::move(all), nullptr, options);
+}
+
+Encoding Tokenizer::encode(const TextInput& input, const EncodeOptions& options) const { return Encoder(*this).encode(input, options); }
+
+std::vector<Encoding> Tokenizer::encode_batch(std::span<const TextInput> inputs, const EncodeOptions& options) const {
+  Encoder encoder(*this);
+  std::vector<Encoding> out;
+  out.reserve(inputs.size());
+  for (const TextInput& input : inputs) out.push_back(encoder.encode(input, options));
+  if (padding()) pad_encodings(out, *padding());
+  return out;
+}
+
+Encoding Tokenizer::encode_words(std::span<const std::string> words, const EncodeOptions& options) const {
+  return Encoder(*this).encode_words(words, options);
+}
+
+std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_special_tokens) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (const std::uint32_t id : ids) {
+    const AddedToken* added = parts_->added_tokens.by_id(id);
+    const std::optional<std::string_view> token = added != nullptr ? added->content : parts_->model->text_of(id);
+    if (!token || (skip_special_tokens && parts_->added_tokens.is_special(*token))) continue;
+    // A token that is looked for in the normalized text is also shown so.
+    tokens.emplace_back(added != nullptr && added->normalized ? parts_->added_tokens.normalized_of(id) : *token);
+  }
+  std::string out;
+  if (!parts_->decoder) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0) out += ' ';
+      out += tokens[i];
+    }
+    return out;
+  }
+  parts_->decoder->decode(tokens);
+  for (const std::string& token : tokens) out += token;
+  return out;
+}
+
+std::optional<std::uint32_t> Tokenizer::id_of(std::string_view token) const { return parts_->added_tokens.find(*parts_->model, token); }
+
+std::optional<std::string> Tokenizer::token_of(std::uint32_t id) const {
+  if (const AddedToken* added = parts_->added_tokens.by_id(id)) return added->content;
+  if (const auto text = parts_->model->text_of(id)) return std::string(*text);
+  return std::nullopt;
+}
+
+bool Tokenizer::is_special(std::uint32_t id) const {
+  const auto token = token_of(id);
+  return token && parts_->added_tokens.is_special(*token);
+}
+
+std::size_t Tokenizer::vocabulary_size(bool with_added_tokens) const {
+  return parts_->model->vocabulary_size() + (with_added_tokens ? parts_->added_tokens.count_beyond(*parts_->model) : 0);
+}
+
+const std::optional<TruncationParams>& Tokenizer::truncation() const noexcept { return truncation_ ? *truncation_ : parts_->truncation; }
+const std::optional<PaddingParams>& Tokenizer::padding() const noexcept { return padding_ ? *padding_ : parts_->padding; }
+
+Tokenizer Tokenizer::with(std::optional<TruncationParams> truncation, std::optional<PaddingParams> padding) const {
+  Tokenizer out = *this;
+  out.truncation_ = std::make_shared<const std::optional<TruncationParams>>(truncation);
+  out.padding_ = std::make_shared<const std::optional<PaddingParams>>(std::move(padding));
+  return out;
+}
+
+namespace {
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+bool is_byte_token(std::string_view token) { return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>'); }
+
+std::size_t common_prefix(std::string_view a, std::string_view b) {
+  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+}  // namespace
+
+// The text of all tokens so far, of which the part shown can no longer change. A tail of U+FFFD may yet become a character, and
+// byte tokens in a row are a text only if all of them together are: one more decides, so one that spoils the row is tried.
+std::string StreamDecoder::step(std::uint32_t id) {
+  ids_.push_back(id);
+  std::string text = tokenizer_.decode(ids_, skip_);
+  if (is_byte_token(tokenizer_.token_of(id).value_or(""))) {
+    if (const auto spoiler = tokenizer_.id_of("<0xFF>")) {
+      ids_.push_back(*spoiler);
+      text.resize(common_prefix(text, tokenizer_.decode(ids_, skip_)));
+      while (!text.empty() && find_invalid_utf8(text) != std::string_view::npos) text.pop_back();
+      ids_.pop_back();
+    }
+  }
+  if (text.size() <= shown_.size() || text.ends_with(kReplacement) || !text.starts_with(shown_)) return {};
+  std::string piece = text.substr(shown_.size());
+  shown_ = std::move(text);
+  return piece;
+}
+
+std::string StreamDecoder::finish() {
+  const std::string text = tokenizer_.decode(ids_, skip_);
+  std::string piece = text.size() > shown_.size() ? text.substr(shown_.size()) : std::string();
+  shown_ = text;
+  return piece;
+}
+
+}  // namespace bigmodel::tokenizer
