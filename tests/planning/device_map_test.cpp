@@ -27,6 +27,18 @@ TEST_SUITE("planning/device_map") {
     CHECK(clean_device_map(map) == DeviceMap{{"c", 1}, {"a", 0}, {"b", 1}});
   }
   TEST_CASE("keeps a lone name below a module") { CHECK(clean_device_map({{"a.x", 0}}) == DeviceMap{{"a.x", 0}}); }
+  TEST_CASE("folds names that a tree could not have, and a module in its own place") {
+    CHECK(clean_device_map({{".x", 0}, {"..y", 0}, {".", 0}, {"z", 1}}) == DeviceMap{{"z", 1}, {"", 0}});
+    CHECK(clean_device_map({{"a", 1}, {"a.x", 0}, {"b", 2}, {"a.y", 0}}) == DeviceMap{{"a", 0}, {"b", 2}});
+    CHECK(clean_device_map({{"", 1}, {"a", 1}}) == DeviceMap{{"", 1}});
+    CHECK(clean_device_map({{"a.x", 0}, {"a.y", 0}, {"b", 0}}, "a") == DeviceMap{{"b", 0}, {"a", 0}});
+    CHECK(clean_device_map({{"a.x", 0}, {"a.y", 0}}, "nowhere").size() == 2);
+  }
+  TEST_CASE("100,000 names take no time") {
+    DeviceMap map;
+    for (int i = 0; i < 100'000; ++i) map.emplace_back(std::to_string(i).append(".x"), i % 3);
+    CHECK(clean_device_map(map) == map);
+  }
   TEST_CASE("does not take a number for its text") {
     const DeviceMap map{{"a", 0}, {"b", "0"}};
     CHECK(clean_device_map(map) == map);
