@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/generate.h"
+#include "bigmodel/engine/infer.h"
 #include "bigmodel/io/json.h"
 #include "engine/expected.h"
 
@@ -173,6 +175,48 @@ CaseResult check_encoder(const fs::path& folder) {
       }
       for (const CheckpointTensor& t : expected.file.tensors) compared -= t.name.starts_with("out.") ? 1 : 0;
       if (compared != 0) out.faults.emplace_back("does not give every output of the reference");
+    }
+  } catch (const UnsupportedError& e) {
+    out.refused = e.message();
+  } catch (const std::exception& e) {
+    out.faults.emplace_back(e.what());
+  }
+  return out;
+}
+
+CaseResult check_inputs(const fs::path& folder) {
+  CaseResult out;
+  try {
+    const Expected expected(folder);
+    std::map<std::string, Tensor> inputs;
+    std::size_t outputs = 0;
+    for (const CheckpointTensor& t : expected.file.tensors) {
+      outputs += t.name.starts_with("out.") ? 1 : 0;
+      if (!t.name.starts_with("in.")) continue;
+      if (t.dtype == DType::int64) {
+        inputs.emplace(t.name.substr(3), Tensor::of_ids(t.shape, expected.ids(t.name)));
+      } else {
+        const std::vector<float> values = expected.floats(t.name);
+        Tensor in(t.shape);
+        std::memcpy(in.bytes(), values.data(), values.size() * sizeof(float));
+        inputs.emplace(t.name.substr(3), in);
+      }
+    }
+    for (const char* device : {"cpu", "disk"}) {
+      const std::unique_ptr<LoadedModel> model = load_case(folder, DType::float32, device);
+      std::size_t compared = 0;
+      for (const auto& [name, tensor] : infer(*model, inputs)) {
+        if (!expected.has("out." + name)) {
+          // Two towers give more than the record holds.
+          if (expected.has("out.logits") || !expected.has("out.logits_per_text")) out.faults.push_back(fmt::format("gives '{}', which the reference does not", name));
+          continue;
+        }
+        ++compared;
+        if (tensor.shape() != expected.shape("out." + name)) out.faults.push_back(fmt::format("{} has shape {}", name, to_string(tensor.shape())));
+        const double off = largest_difference(floats_of(tensor), expected.floats("out." + name));
+        if (!(off <= expected.tolerance())) out.faults.push_back(fmt::format("{}: {} off by {:.2e}, allowed {:.0e}", device, name, off, expected.tolerance()));
+      }
+      if (compared != outputs) out.faults.push_back(fmt::format("gives {} of the reference's {} outputs", compared, outputs));
     }
   } catch (const UnsupportedError& e) {
     out.refused = e.message();

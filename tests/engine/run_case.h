@@ -24,6 +24,9 @@ CaseResult check_encoder(const std::filesystem::path& folder);
 /// An encoder-decoder: the encoder's states, teacher-forced logits, greedy ids with and without cache, a padded batch, bfloat16, and from disk.
 CaseResult check_seq2seq(const std::filesystem::path& folder);
 
+/// A vision model or two towers: every output within the tolerance, weights in RAM and on disk.
+CaseResult check_inputs(const std::filesystem::path& folder);
+
 /// Folders of a set of cases, sorted: those with an expected.json whose kind is `kind`.
 std::vector<std::filesystem::path> cases_of_kind(const std::filesystem::path& set, const std::string& kind);
 

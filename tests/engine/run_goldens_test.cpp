@@ -17,6 +17,7 @@ namespace {
 constexpr int kRefusedDecoders = 0;
 constexpr int kRefusedEncoders = 4;
 constexpr int kRefusedSeq2Seq = 0;
+constexpr int kRefusedVision = 1;
 
 void check(const std::vector<std::filesystem::path>& cases, test::CaseResult (*run)(const std::filesystem::path&), std::size_t count, int most_refused) {
   CHECK(cases.size() == count);
@@ -51,11 +52,13 @@ TEST_SUITE("engine/run_goldens") {
     const auto set = test::shared_path("goldens/run");
     if (!set) return;
     const test::TempFolder folder;
-    for (const char* part : {"decoders-1-gpt", "decoders-2-llama", "decoders-3-moe", "decoders-4-recurrent", "encoders", "seq2seq"}) {
+    for (const char* part : {"decoders-1-gpt", "decoders-2-llama", "decoders-3-moe", "decoders-4-recurrent", "encoders", "seq2seq", "vision-audio"}) {
       REQUIRE(std::system(fmt::format("tar -xJf '{}' -C '{}'", (*set / part).string() + ".tar.xz", folder.path().string()).c_str()) == 0);
     }
     check(test::cases_of_kind(folder.path(), "decoder"), &test::check_decoder, 71, kRefusedDecoders);
     check(test::cases_of_kind(folder.path(), "encoder"), &test::check_encoder, 22, kRefusedEncoders);
     check(test::cases_of_kind(folder.path(), "seq2seq"), &test::check_seq2seq, 10, kRefusedSeq2Seq);
+    check(test::cases_of_kind(folder.path(), "vision"), &test::check_inputs, 8, kRefusedVision);
+    check(test::cases_of_kind(folder.path(), "two-tower"), &test::check_inputs, 2, 0);
   }
 }

@@ -54,7 +54,7 @@ std::vector<OptionSpec> option_rows() {
        .kind = ValueKind::path,
        .value_name = "FILE",
        .help = "named input tensors from a safetensors file, for encoders and encoder-decoders",
-       .more = "input_ids, attention_mask and token_type_ids of text encoders; input_ids or input_features of encoder-decoders, whose decoder "
+       .more = "input_ids, attention_mask and token_type_ids of text encoders; pixel_values of vision models; input_ids or input_features of encoder-decoders, whose decoder "
                "then continues from its start token unless decoder_input_ids are given too.",
        .settable = false},
       {.name = "dtype",

@@ -50,10 +50,38 @@ NamedTensors infer_pair(LoadedModel& model, const std::map<std::string, Tensor>&
   return state.outputs;
 }
 
+/// Images alone, or texts and images for two towers.
+NamedTensors infer_image(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
+  const Tensor& pixels = *find(inputs, "pixel_values", DType::float32, nullptr);
+  if (pixels.count() == 0) throw UsageError("input 'pixel_values': is empty");
+  ForwardState state;
+  state.work = work;
+  const bool towers = model.graph().root->block && model.graph().root->block->kind == "two_tower";
+  if (!towers) {
+    refuse_others(inputs, {"pixel_values"});
+    state.batch = pixels.shape().front();
+    const Tensor out = model.forward(pixels, state);
+    if (state.outputs.empty()) state.outputs.emplace_back("last_hidden_state", out);
+    return state.outputs;
+  }
+  refuse_others(inputs, {"pixel_values", "input_ids", "attention_mask"});
+  const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);
+  if (ids == nullptr || ids->shape().size() != 2 || ids->count() == 0) throw UsageError("input 'input_ids': is missing, or not [batch, length]");
+  state.batch = ids->shape()[0];
+  state.length = ids->shape()[1];
+  if (const Tensor* mask = find(inputs, "attention_mask", DType::int64, &ids->shape())) {
+    for (std::int64_t i = 0; i < mask->count(); ++i) state.valid.push_back(mask->i64()[i] != 0 ? 1 : 0);
+  }
+  place_tokens(state);
+  model.forward({*ids, pixels}, state);
+  return state.outputs;
+}
+
 }  // namespace
 
 NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
   if (is_encoder_decoder(model.graph())) return infer_pair(model, inputs, work);
+  if (inputs.contains("pixel_values")) return infer_image(model, inputs, work);
   const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);
   if (ids == nullptr) throw UsageError("input 'input_ids': is missing");
   if (ids->shape().size() != 2 || ids->count() == 0) throw UsageError(fmt::format("input 'input_ids': shape {}, expected [batch, length]", to_string(ids->shape())));

@@ -5,6 +5,7 @@
 
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/attention.h"
+#include "bigmodel/engine/blocks/conv_stages.h"
 #include "bigmodel/engine/blocks/decoder.h"
 #include "bigmodel/engine/blocks/encoder.h"
 #include "bigmodel/engine/blocks/latent_attention.h"
@@ -17,14 +18,20 @@
 #include "bigmodel/engine/blocks/recurrent.h"
 #include "bigmodel/engine/blocks/seq2seq.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
+#include "bigmodel/engine/blocks/vision.h"
 
 namespace bigmodel {
 
 BlockMaker find_block_maker(std::string_view kind) {
   static constexpr std::pair<std::string_view, BlockMaker> kKinds[] = {
       {"attention", &make_attention},
+      {"attention_pool", &make_attention_pool},
       {"audio_stack", &make_audio_stack},
       {"causal_lm", &make_causal_lm},
+      {"conv_norm_act", &make_conv_norm_act},
+      {"convnext", &make_convnext},
+      {"convnext_layer", &make_convnext_layer},
+      {"convnext_stage", &make_convnext_stage},
       {"decoder", &make_decoder},
       {"embeddings", &make_embeddings},
       {"encoder", &make_encoder},
@@ -44,6 +51,8 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"parallel_layer", &make_parallel_layer},
       {"postnorm_layer", &make_postnorm_layer},
       {"prenorm_layer", &make_prenorm_layer},
+      {"residual", &make_residual},
+      {"resnet", &make_resnet},
       {"rms_norm", &make_rms_norm},
       {"rwkv_channel_mix", &make_rwkv_channel_mix},
       {"rwkv_time_mix", &make_rwkv_time_mix},
@@ -55,6 +64,8 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"short_conv", &make_short_conv},
       {"sinusoidal_positions", &make_sinusoidal_positions},
       {"stack", &make_stack},
+      {"two_tower", &make_two_tower},
+      {"vision_embeddings", &make_vision_embeddings},
   };
   for (const auto& [name, maker] : kKinds) {
     if (name == kind) return maker;

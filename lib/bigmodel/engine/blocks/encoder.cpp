@@ -68,9 +68,11 @@ class Encoder : public BoundBlock {
  public:
   explicit Encoder(Roles& roles)
       : embed_(&roles.need_child("embed")), project_(roles.linear("project")), shared_(roles.child("shared")), norm_(roles.child("norm")),
-        pool_(roles.linear("pool")) {
-    if (pool_ != nullptr) pool_act_ = roles.activation("pool_act");
+        embed_norm_(roles.child("embed_norm")), pool_by_(roles.child("pool_by")), pool_norm_(roles.child("pool_norm")), pool_(roles.linear("pool")),
+        pool_token_(roles.text("pool_token", "")), pool_id_(roles.integer("pool_id", -1)) {
+    if (pool_ != nullptr && roles.has("pool_act")) pool_act_ = roles.activation("pool_act");
     if (pool_ == nullptr) roles.find("pool_act");
+    if (pool_token_ != "" && pool_token_ != "first" && pool_token_ != "last" && pool_token_ != "largest" && pool_token_ != "id") roles.refuse("pool_token", fmt::format("unknown '{}'", pool_token_));
     if (roles.has("relative_bias")) relative_.emplace(roles, roles.integer("heads"), false);
     Module* list = roles.plain_module("layers");
     if ((list == nullptr) == (shared_ == nullptr)) roles.refuse("layers", "expected layers, or shared ones");
@@ -85,6 +87,7 @@ class Encoder : public BoundBlock {
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*embed_)(arguments.front(), state);
     if (project_ != nullptr) x = (*project_)(x, state);
+    if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
     if (relative_) relative_->bias(state);
     for (Module* layer : layers_) {
       state.work.throw_if_stopped();
@@ -95,8 +98,12 @@ class Encoder : public BoundBlock {
     if (norm_ != nullptr) x = (*norm_)(x, state);
     if (state.hidden_states != nullptr) state.hidden_states->push_back(x.clone());
     state.outputs = {{"last_hidden_state", x}};
-    if (pool_ != nullptr) {
-      const Tensor pooled = (*pool_)(first_tokens(x, state), state);
+    if (pool_by_ != nullptr) {
+      state.outputs.emplace_back("pooler_output", (*pool_by_)(x, state));
+    } else if (pool_ != nullptr || pool_norm_ != nullptr || !pool_token_.empty()) {
+      Tensor pooled = picked(x, arguments.front(), state);
+      if (pool_norm_ != nullptr) pooled = (*pool_norm_)(pooled, state);
+      if (pool_ != nullptr) pooled = (*pool_)(pooled, state);
       ops::activate(pool_act_, pooled.f32(), pooled.count());
       state.outputs.emplace_back("pooler_output", pooled);
     }
@@ -104,11 +111,33 @@ class Encoder : public BoundBlock {
   }
 
  private:
+  /// One token of every row, by pool_token: the first, the last, that of the largest id, the first one that is pool_id (else the first).
+  Tensor picked(const Tensor& x, const Tensor& ids, const ForwardState& state) const {
+    if (pool_token_.empty() || pool_token_ == "first") return first_tokens(x, state);
+    Tensor out({state.batch, x.width()});
+    for (std::int64_t b = 0; b < state.batch; ++b) {
+      std::int64_t at = pool_token_ == "last" ? state.length - 1 : 0;
+      if (pool_token_ == "largest" || pool_token_ == "id") {
+        const std::int64_t* row = ids.i64() + b * state.length;
+        for (std::int64_t t = state.length - 1; t >= 0; --t) {
+          if (pool_token_ == "largest" ? row[t] >= row[at] : row[t] == pool_id_) at = t;
+        }
+      }
+      std::memcpy(out.f32() + b * x.width(), x.f32() + (b * state.length + at) * x.width(), static_cast<std::size_t>(x.width()) * sizeof(float));
+    }
+    return out;
+  }
+
   Module* embed_;
   Module* project_;
   Module* shared_;
   Module* norm_;
+  Module* embed_norm_;
+  Module* pool_by_;
+  Module* pool_norm_;
   Module* pool_;
+  std::string pool_token_;
+  std::int64_t pool_id_;
   ops::Activation pool_act_ = ops::Activation::identity;
   std::optional<RelativeBias> relative_;
   std::vector<Module*> layers_;
@@ -182,6 +211,7 @@ class Head : public BoundBlock {
       for (const auto& [name, tensor] : state.outputs) {
         if (name == "pooler_output") x = tensor;
       }
+      if (!x.empty() && x.shape().size() > 2) x = x.reshaped({x.shape()[0], x.count() / x.shape()[0]});
       if (x.empty()) throw UnsupportedError(fmt::format("{}: its body pools nothing", self.meta().class_name));
     }
     for (const Step& step : steps_) {

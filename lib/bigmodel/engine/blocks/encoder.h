@@ -13,7 +13,8 @@ namespace bigmodel {
 std::unique_ptr<BoundBlock> make_embeddings(Roles& roles);
 
 /// Kind encoder: ids -> [batch, length, size]; gives last_hidden_state and, with `pool` (a matrix on the first token, then pool_act),
-/// pooler_output. Roles: embed, project, layers or shared, norm, pool, pool_act; relative_bias, buckets, max_distance and heads where all layers
+/// pooler_output. Roles: embed, project, embed_norm, layers or shared, norm, pool, pool_act; pool_token
+/// (which token instead), pool_id, pool_norm (of that token), pool_by (a block that pools all tokens); relative_bias, buckets, max_distance and heads where all layers
 /// share one table of relative positions.
 std::unique_ptr<BoundBlock> make_encoder(Roles& roles);
 

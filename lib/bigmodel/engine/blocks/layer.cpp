@@ -7,6 +7,7 @@
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/blocks/mixer_tools.h"
 
 namespace bigmodel {
 namespace {
@@ -48,7 +49,7 @@ class ResidualLayer : public BoundBlock {
         norm_mixer_(roles.child("norm_mixer")), norm_ffn_(roles.child("norm_ffn")), norm2_(roles.child("norm2")),
         cross_(roles.child("cross")), norm_cross_(roles.child("norm_cross")),
         norm1_out_(roles.child("norm1_out")), norm2_out_(roles.child("norm2_out")), ffn_(roles), parallel_(roles.boolean("parallel", parallel)),
-        scale1_(roles.number("scale1", 1.0F)), scale2_(roles.number("scale2", 1.0F)),
+        scale1_(factor(roles, "scale1", scale_tensor1_)), scale2_(factor(roles, "scale2", scale_tensor2_)),
         residual_after_norm_(roles.boolean("residual_after_norm", false)) {
     if (!roles.boolean("norm_first", true)) order_ = Order::after;
     if (roles.boolean("norm_after_sum", false)) order_ = Order::after;
@@ -70,24 +71,40 @@ class ResidualLayer : public BoundBlock {
       joined = x.clone();
       add_to(joined, arguments[1]);
     }
-    x = part(x, joined, norm1_, norm1_out_, scale1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
+    x = part(x, joined, norm1_, norm1_out_, scale1_, scale_tensor1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
     if (cross_ != nullptr) {
-      x = part(x, x, norm_cross_, nullptr, 1.0F, state, [&](const Tensor& in) { return (*cross_)(Arguments{in, state.memory}, state); });
+      x = part(x, x, norm_cross_, nullptr, 1.0F, nullptr, state, [&](const Tensor& in) { return (*cross_)(Arguments{in, state.memory}, state); });
     }
     if (ffn_.present()) {
-      x = part(x, x, norm2_, norm2_out_, scale2_, state, [&](const Tensor& in) { return ffn_(in, state); });
+      x = part(x, x, norm2_, norm2_out_, scale2_, scale_tensor2_, state, [&](const Tensor& in) { return ffn_(in, state); });
     }
     if (halve_after_) scale_by(x, 0.5F);
     return x;
   }
 
  private:
+  /// A number, or a module whose lambda1 holds one for every column.
+  static float factor(Roles& roles, std::string_view name, ModuleTensor*& tensor) {
+    const spec::Value* v = roles.find(name);
+    if (v == nullptr || v->if_member() == nullptr) return roles.number(name, 1.0F);
+    tensor = roles.plain_module(name)->find_tensor("lambda1");
+    if (tensor == nullptr) roles.refuse(name, "has no lambda1");
+    tensor->needed = true;
+    return 1.0F;
+  }
+  static void scale_columns(const Tensor& t, const ModuleTensor* by) {
+    if (by == nullptr) return;
+    const std::vector<float> scale = values(*by);
+    for (std::int64_t i = 0; i < t.count(); ++i) t.f32()[i] *= scale[static_cast<std::size_t>(i % t.width())];
+  }
+
   template <typename F>
-  Tensor part(const Tensor& x, const Tensor& input, Module* norm, Module* norm_out, float scale, ForwardState& state, F&& run) const {
+  Tensor part(const Tensor& x, const Tensor& input, Module* norm, Module* norm_out, float scale, const ModuleTensor* scaled, ForwardState& state, F&& run) const {
     const Tensor in = order_ == Order::pre && norm != nullptr ? (*norm)(input, state) : input;
     Tensor out = run(in);
     if (order_ == Order::post && norm != nullptr) out = (*norm)(out, state);
     if (norm_out != nullptr) out = (*norm_out)(out, state);
+    scale_columns(out, scaled);
     Tensor sum = (residual_after_norm_ ? in : x).clone();
     add_scaled_to(sum, out, scale);
     return order_ == Order::after ? (*norm)(sum, state) : sum;
@@ -106,6 +123,8 @@ class ResidualLayer : public BoundBlock {
   }
 
   Order order_;
+  ModuleTensor* scale_tensor1_ = nullptr;   // before the scales: their initialisers set these
+  ModuleTensor* scale_tensor2_ = nullptr;
   Module* norm_input_;
   Module* norm1_;
   Module* mixer_;
