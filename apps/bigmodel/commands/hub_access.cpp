@@ -88,8 +88,10 @@ HubAccess::HubAccess(HubSettings settings, Session& session) : settings_(std::mo
     return std::uniform_real_distribution<double>(0, 1)(*engine);
   };
   const std::stop_token stop = session.work.stop;
+  WorkContext work = session.work;
+  if (settings_.disable_progress_bars.value_or(false)) work.progress = {};
   client_ = std::make_unique<HubClient>(
-      settings_, *transport_, session.work,
+      settings_, *transport_, std::move(work),
       HubClientHooks{[stop](std::chrono::milliseconds time) { sleep_until_stopped(time, stop); }, random, say(&Notes::warning)});
 }
 
