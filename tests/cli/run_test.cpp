@@ -118,9 +118,9 @@ TEST_SUITE("cli/run") {
     std::filesystem::copy(llama(), folder / "cut");
     std::filesystem::resize_file(folder / "cut" / "model.safetensors", 20000);
     fails({(folder / "cut").string(), "--ids", "1"}, 6, "cut");
-    std::filesystem::copy(llama(), folder / "vit");
-    folder.write("vit/config.json", R"({"model_type": "vit"})");
-    fails({(folder / "vit").string(), "--ids", "1"}, 6, "cannot be run");
+    std::filesystem::copy(llama(), folder / "speech");
+    folder.write("speech/config.json", R"({"model_type": "speecht5"})");
+    fails({(folder / "speech").string(), "--ids", "1"}, 6, "cannot be run");
   }
 }
 
