@@ -86,10 +86,10 @@ CommitJournal::CommitJournal(fs::path path, const Disk& disk) : path_(std::move(
   size_ = last == std::string::npos ? 0 : last + 1;
 }
 
-void CommitJournal::append(const std::string& line) {
+void CommitJournal::append(const std::string& line, bool keep) {
   write_exactly(disk_, fd_.get(), std::as_bytes(std::span(line)), size_, path_);
   size_ += line.size();
-  if (disk_.fsync(fd_.get()) != 0) throw_errno(path_.string(), "write to the medium", errno);
+  if (keep && disk_.fsync(fd_.get()) != 0) throw_errno(path_.string(), "write to the medium", errno);
 }
 
 void CommitJournal::start(const std::string& plan) {
@@ -98,12 +98,12 @@ void CommitJournal::start(const std::string& plan) {
   }
   size_ = 0;
   content_ = {.plan = plan};
-  append(fmt::format("plan {}\n", plan));
+  append(fmt::format("plan {}\n", plan), false);
 }
 
-void CommitJournal::finish_shard(const std::string& name, const FinishedShard& shard) {
+void CommitJournal::finish_shard(const std::string& name, const FinishedShard& shard, bool keep) {
   content_.finished[name] = shard;
-  append(fmt::format("done {} {} {}\n", shard.size_bytes, shard.sha256.empty() ? "-" : shard.sha256, name));
+  append(fmt::format("done {} {} {}\n", shard.size_bytes, shard.sha256.empty() ? "-" : shard.sha256, name), keep);
 }
 
 void CommitJournal::begin_commit(const CommitSteps& steps) {
@@ -111,7 +111,7 @@ void CommitJournal::begin_commit(const CommitSteps& steps) {
   for (const std::string& name : steps.remove_first) text += fmt::format("first {}\n", name);
   for (const std::string& name : steps.move) text += fmt::format("move {}\n", name);
   for (const std::string& name : steps.remove_last) text += fmt::format("last {}\n", name);
-  append(text + "end\n");
+  append(text + "end\n", true);
   content_.commit = steps;
 }
 

@@ -31,7 +31,7 @@ struct JournalContent {
   std::optional<CommitSteps> commit;                ///< present: only these steps are left to do
 };
 
-/// Append-only text, each line synced. One process at a time (flock).
+/// Append-only text, synced where a line must outlive a crash. One process at a time (flock).
 class CommitJournal {
  public:
   /// Opens or creates and locks. Throws UsageError where another process holds it, IoError.
@@ -40,12 +40,13 @@ class CommitJournal {
   const JournalContent& content() const noexcept { return content_; }
   /// Forgets what was there and begins with a plan.
   void start(const std::string& plan);
-  void finish_shard(const std::string& name, const FinishedShard& shard);
+  /// The shard's bytes are on the medium. `keep`: so must this line be; else it may be lost, and the shard is written again.
+  void finish_shard(const std::string& name, const FinishedShard& shard, bool keep = true);
   void begin_commit(const CommitSteps& steps);
   void remove();
 
  private:
-  void append(const std::string& line);
+  void append(const std::string& line, bool keep);
 
   std::filesystem::path path_;
   const Disk& disk_;
