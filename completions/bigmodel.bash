@@ -29,6 +29,15 @@ _bigmodel() {
       case $prev in
         --dtypes|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
         --format|-f) COMPREPLY=($(compgen -W 'table json jsonl csv markdown accelerate' -- "$cur")); return ;;
+        --context) COMPREPLY=(); return ;;
+        --batch) COMPREPLY=(); return ;;
+        --beams) COMPREPLY=(); return ;;
+        --kv-dtype) COMPREPLY=($(compgen -W 'float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4' -- "$cur")); return ;;
+        --engine) COMPREPLY=($(compgen -W 'exact hf hf-static vllm llama.cpp' -- "$cur")); return ;;
+        --attention) COMPREPLY=($(compgen -W 'flash eager' -- "$cur")); return ;;
+        --prefill-chunk) COMPREPLY=(); return ;;
+        --device) COMPREPLY=(); return ;;
+        --solve) COMPREPLY=($(compgen -W 'context batch dtype devices' -- "$cur")); return ;;
         --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -39,7 +48,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --exact --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --exact --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --machine --fits --solve --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

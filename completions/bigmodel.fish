@@ -21,6 +21,17 @@ complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l context -d 'also what running takes, with this many tokens a sequence' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l batch -d 'sequences at once' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l beams -d 'beams of each sequence' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l kv-dtype -d 'how keys and values are kept' -x -a 'float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l engine -d 'whose cache and overheads' -x -a 'exact hf hf-static vllm llama.cpp'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l attention -d 'whether scores are kept whole' -x -a 'flash eager'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l prefill-chunk -d 'tokens of the prompts computed at once' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l device -d 'does it fit: 24GiB, "RTX 4090", 2xH100-80GB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l machine -d 'does it fit into this machine\'s memory'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l fits -d 'exit with 1 where a row does not fit the device'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l solve -d 'the most that the device allows' -x -a 'context batch dtype devices'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F

@@ -50,6 +50,17 @@ _bigmodel() {
             {-d,--dtypes}'[the rows and their order]:DTYPE:_bigmodel_dtypes' \
             '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown accelerate)' \
+            '--context[also what running takes, with this many tokens a sequence]:TOKENS: ' \
+            '--batch[sequences at once]:N: ' \
+            '--beams[beams of each sequence]:N: ' \
+            '--kv-dtype[how keys and values are kept]:FORMAT:(float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4)' \
+            '--engine[whose cache and overheads]:NAME:(exact hf hf-static vllm llama.cpp)' \
+            '--attention[whether scores are kept whole]:KIND:(flash eager)' \
+            '--prefill-chunk[tokens of the prompts computed at once]:TOKENS: ' \
+            '--device[does it fit\: 24GiB, "RTX 4090", 2xH100-80GB]:DEVICE: ' \
+            '--machine[does it fit into this machine'\''s memory]' \
+            '--fits[exit with 1 where a row does not fit the device]' \
+            '*--solve[the most that the device allows]:WHAT:(context batch dtype devices)' \
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \

@@ -29,6 +29,7 @@ std::vector<OptionSpec> option_rows() {
       exact_option(),
       format_option({"table", "json", "jsonl", "csv", "markdown", "accelerate"}),
   };
+  for (OptionSpec& row : inference_option_rows()) rows.push_back(std::move(row));
   for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));
   return rows;
 }
@@ -42,12 +43,17 @@ const CommandSpec& spec() {
            "with Adam (weights, gradients and two moments: four times the total). The numbers equal those of accelerate "
            "estimate-memory to the byte; --format accelerate prints its own table letter by letter.",
            "Sizes are for loading. Inference takes up to 20 % more than the total, by the documentation of accelerate's "
-           "estimator: https://huggingface.co/docs/accelerate/usage_guides/model_size_estimator."},
+           "estimator: https://huggingface.co/docs/accelerate/usage_guides/model_size_estimator.",
+           "--context, --device and the options around them add what running takes: weights as they are loaded, the KV cache layer by "
+           "layer (windows, shared and latent caches, recurrent states), activations and the runtime's own memory, with bounds where a "
+           "figure is not exact; whether it fits a device, and what would."},
       .positionals = {model_positional(true)},
       .options = option_rows(),
       .examples = {{"bigmodel estimate-memory bert-base-cased", "the table of a model of the catalog"},
                    {"bigmodel estimate-memory ./config.json --dtypes float32 bfloat16", "a file, two rows"},
-                   {"bigmodel estimate-memory gpt2 bert-base-cased --json", "several models as one JSON array"}}};
+                   {"bigmodel estimate-memory gpt2 bert-base-cased --json", "several models as one JSON array"},
+                   {"bigmodel estimate-memory meta-llama/Llama-3.1-8B --context 8192 --device \"RTX 4090\" --solve context",
+                    "does it run there, and with which context"}}};
   return kSpec;
 }
 
@@ -128,6 +134,10 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
   result.warnings = model_warnings(result.model, graph);
   if (described) compare_with_checkpoint(result, library);
+  if (asks_for_inference(options)) {
+    result.inference = estimate_inference(library, result.model, options, session);
+    for (const std::string& warning : result.inference->warnings) result.warnings.push_back(warning);
+  }
   for (const std::string& assumption : graph.assumptions) session.notes.note(fmt::format("{}: {}", argument, assumption));
   for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
   return result;
@@ -141,7 +151,8 @@ ExitStatus run(const Options& options, Session& session) {
   std::vector<EstimateResult> results;
   for (const std::string& model : models) results.push_back(estimate(model, *library, options, session));
   print_estimates(results, format, options.flag("quiet"), session.out);
-  return ExitStatus::done;
+  const bool all_fit = std::ranges::all_of(results, [](const EstimateResult& r) { return r.inference && r.inference->fits(); });
+  return options.flag("fits") && !all_fit ? ExitStatus::answered_no : ExitStatus::done;
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ std::string text_of(const EstimateResult& result, const Terminal& terminal) {
   out += box_table(estimate_table(result), terminal);
   if (result.checkpoint_class) out += checkpoint_line(result) + "\n";
   if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint) + "\n";
+  if (result.inference) out += fmt::format("\n{}", inference_text(*result.inference, terminal));
   return out;
 }
 
@@ -69,7 +70,8 @@ std::string markdown_of(const EstimateResult& result) {
   out += markdown_table(estimate_table(result));
   if (result.checkpoint_class) out += "\n" + checkpoint_line(result) + "\n";
   if (result.model.checkpoint != nullptr) out += "\n" + stored_line(*result.model.checkpoint) + "\n";
-  return out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
+  if (result.inference) out += fmt::format("\n{}", inference_markdown(*result.inference));
+  return result.inference ? out : out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
 }
 
 std::string csv_of(const std::vector<EstimateResult>& results) {
@@ -131,6 +133,7 @@ Json json_of(const EstimateResult& result) {
                                 {"total_bytes", result.checkpoint_class->total_bytes}};
   }
   if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint);
+  if (result.inference) json["inference"] = inference_json(*result.inference);
   json["assumptions"] = result.assumptions;
   json["warnings"] = result.warnings;
   return json;
@@ -169,7 +172,8 @@ void print_estimates(const std::vector<EstimateResult>& results, Format format, 
   for (std::size_t i = 0; i < results.size(); ++i) {
     out.write((i == 0 ? "" : "\n") + text_of(results[i], out.terminal()));
   }
-  out.print("{}\n({}).\n", kInferenceNote, kInferenceSource);
+  // Where the call asked what running takes, the tables say it better than a rule of thumb.
+  if (!results.front().inference) out.print("{}\n({}).\n", kInferenceNote, kInferenceSource);
 }
 
 }  // namespace bigmodel::app

@@ -9,6 +9,7 @@
 
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/planning/memory_estimate.h"
+#include "commands/estimate_inference.h"
 #include "commands/model_argument.h"
 #include "render/format.h"
 #include "render/output.h"
@@ -30,6 +31,7 @@ struct EstimateResult {
   std::int64_t tensors = 0;
   MemoryEstimate estimate;
   std::optional<CheckpointClass> checkpoint_class;  ///< where it differs from the class of the rows
+  std::optional<InferenceResult> inference;  ///< where the call asks for it
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
 };

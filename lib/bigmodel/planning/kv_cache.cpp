@@ -191,22 +191,44 @@ Widths widths(const CacheLayer& layer, const CacheRequest& request) {
   return expanded ? Widths{layer.expanded_key_width, layer.expanded_value_width} : Widths{layer.key_width, layer.value_width};
 }
 
+bool is_reference(CacheEngine engine) { return engine == CacheEngine::hf || engine == CacheEngine::hf_static; }
+
+std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return mul(add(count, unit - 1) / unit, unit); }
+
 std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
   if (layer.kind == CacheKind::shared || layer.kind == CacheKind::state) return 0;
   const Widths w = widths(layer, request);
   const std::int64_t once = add(kv_bytes(request.format, w.key), kv_bytes(request.format, w.value));
-  return request.engine == CacheEngine::exact ? once : mul(once, layer.reference_repeat);
+  return is_reference(request.engine) ? mul(once, layer.reference_repeat) : once;
 }
 
 bool has_window(const CacheLayer& layer, const CacheRequest& request) {
   if (layer.kind != CacheKind::sliding && layer.kind != CacheKind::chunked) return false;
-  return request.engine == CacheEngine::exact || layer.reference_window;
+  return !is_reference(request.engine) || layer.reference_window;
 }
 
 /// The most tokens that a windowed layer keeps.
 std::int64_t window_tokens(const CacheLayer& layer, const CacheRequest& request) {
-  const bool spares_one = request.engine == CacheEngine::hf;
-  return spares_one ? std::max<std::int64_t>(layer.window - 1, 0) : layer.window;
+  switch (request.engine) {
+    case CacheEngine::hf: return std::max<std::int64_t>(layer.window - 1, 0);
+    case CacheEngine::vllm: {
+      // Pages that a request may hold while a batch is in work; of a chunk no earlier one is needed.
+      const bool sliding = layer.kind == CacheKind::sliding;
+      const std::int64_t reach = add(sliding ? std::max<std::int64_t>(layer.window - 1, 0) : layer.window, kVllmBatchedTokens);
+      return sliding ? add(rounded_up(reach, kVllmPage), kVllmPage) : rounded_up(reach, kVllmPage);
+    }
+    case CacheEngine::llama_cpp: return rounded_up(add(layer.window, kLlamaCppBatch), kLlamaCppPad);
+    case CacheEngine::exact:
+    case CacheEngine::hf_static: break;
+  }
+  return layer.window;
+}
+
+/// Tokens that an engine sets aside for `context` of them.
+std::int64_t reserved_tokens(const CacheRequest& request) {
+  if (request.engine == CacheEngine::vllm) return rounded_up(request.context, kVllmPage);
+  if (request.engine == CacheEngine::llama_cpp) return rounded_up(request.context, kLlamaCppPad);
+  return request.context;
 }
 
 std::int64_t state_bytes(const CacheLayer& layer, const CacheRequest& request) {
@@ -214,9 +236,10 @@ std::int64_t state_bytes(const CacheLayer& layer, const CacheRequest& request) {
   for (const CacheState& state : layer.states) {
     const bool convolution = state.kind == CacheState::Kind::convolution;
     // The oldest column falls out with the next token; only the reference keeps it.
-    const bool spares_one = convolution && request.engine == CacheEngine::exact;
+    const bool spares_one = convolution && !is_reference(request.engine);
     const std::int64_t columns = spares_one ? std::max<std::int64_t>(state.columns - 1, 0) : state.columns;
-    const DType dtype = state.keeps_float32 ? DType::float32 : request.model_dtype;
+    const bool wide = state.keeps_float32 || request.engine == CacheEngine::llama_cpp;
+    const DType dtype = wide ? DType::float32 : request.model_dtype;
     bytes = add(bytes, byte_count(dtype, mul(state.rows, columns)));
   }
   return bytes;
@@ -254,12 +277,12 @@ std::int64_t layer_cache_bytes(const CacheLayer& layer, const CacheRequest& requ
     case CacheKind::state: return state_bytes(layer, request);
     case CacheKind::cross: return mul(token_bytes(layer, request), cross_tokens(layer, request));
     case CacheKind::full:
-    case CacheKind::latent: return mul(token_bytes(layer, request), request.context);
+    case CacheKind::latent: return mul(token_bytes(layer, request), reserved_tokens(request));
     case CacheKind::sliding:
     case CacheKind::chunked: break;
   }
-  const std::int64_t tokens =
-      has_window(layer, request) ? std::min(request.context, window_tokens(layer, request)) : request.context;
+  const std::int64_t reserved = reserved_tokens(request);
+  const std::int64_t tokens = has_window(layer, request) ? std::min(reserved, window_tokens(layer, request)) : reserved;
   return mul(token_bytes(layer, request), tokens);
 }
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of `estimate-memory` that answers for running: context, batch, engine, devices. Asked for by any of its options.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bigmodel/planning/fit.h"
+#include "bigmodel/planning/inference_memory.h"
+#include "commands/command.h"
+#include "commands/model_argument.h"
+#include "render/terminal.h"
+#include "render/text_table.h"
+
+namespace bigmodel::app {
+
+/// The answers of one dtype.
+struct InferenceRow {
+  DType dtype = DType::float16;
+  InferenceMemory memory;
+  std::optional<Fit> fit;
+  std::optional<std::int64_t> solved_context, solved_batch, solved_devices;  ///< where asked for and where there is one
+};
+
+struct InferenceResult {
+  std::string class_name;
+  std::string engine;            ///< as the option spells it
+  InferenceRequest request;      ///< without dtype
+  std::int64_t parameters = 0, active_parameters = 0;
+  std::optional<DevicePool> pool;
+  std::vector<std::string> solve;  ///< of context, batch, dtype, devices
+  std::int64_t most_context = 0;   ///< what --solve context stops at
+  std::vector<InferenceRow> rows;
+  std::optional<DType> widest_dtype;  ///< --solve dtype: of the rows, in their order
+  std::vector<std::string> remedies;  ///< where the first row does not fit: cheapest first
+  std::vector<std::string> warnings;
+
+  /// Every row fits, tightly at least.
+  bool fits() const;
+};
+
+/// Rows of the option table: --context, --batch, --beams, --kv-dtype, --engine, --attention, --prefill-chunk, --device, --machine,
+/// --fits, --solve.
+std::vector<OptionSpec> inference_option_rows();
+
+/// Whether the call asks for any of it.
+bool asks_for_inference(const Options& options);
+
+/// The dtypes of the rows: --dtypes where given, else the one that the config stores, else float16.
+/// Throws UsageError for counts, formats and devices that make no sense, or that contradict each other.
+InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const Options& options, Session& session);
+
+std::string inference_text(const InferenceResult& result, const Terminal& terminal);
+std::string inference_markdown(const InferenceResult& result);
+nlohmann::ordered_json inference_json(const InferenceResult& result);
+
+}  // namespace bigmodel::app

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/planning/inference_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "bigmodel/core/checked_math.h"
+#include "bigmodel/core/error.h"
+#include "bigmodel/model/block_facts.h"
+#include "bigmodel/planning/loaded_bytes.h"
+
+namespace bigmodel {
+namespace {
+
+constexpr std::string_view kObject = "inference memory";
+constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+
+std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
+std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
+
+ByteRange exactly(std::int64_t bytes) { return {bytes, bytes, bytes}; }
+ByteRange sum(const ByteRange& a, const ByteRange& b) { return {add(a.low, b.low), add(a.expected, b.expected), add(a.high, b.high)}; }
+ByteRange larger(const ByteRange& a, const ByteRange& b) {
+  return {std::max(a.low, b.low), std::max(a.expected, b.expected), std::max(a.high, b.high)};
+}
+
+std::int64_t product(const Shape& shape) { return element_count(shape, kObject); }
+
+/// Elements of all parameters below, and of those that one token meets: of a layer's experts only the chosen ones.
+class ParameterCounter {
+ public:
+  struct Count {
+    std::int64_t all = 0, active = 0;
+  };
+
+  Count below(const ModuleTemplate& module) {
+    if (const auto it = counts_.find(&module); it != counts_.end()) return it->second;
+    Count out;
+    const auto [path, share] = experts_of(module);
+    for (const TensorTemplate& t : module.parameters) take(out, {product(t.shape), product(t.shape)}, 1, share_of(path, t.name, share));
+    for (const ModuleChild& child : module.children) take(out, below(*child.module), child.count, share_of(path, child.name, share));
+    return counts_.emplace(&module, out).first->second;
+  }
+
+ private:
+  struct Share {
+    std::int64_t chosen = 1, of = 1;
+  };
+
+  static void take(Count& out, Count more, std::int64_t times, Share share) {
+    out.all = add(out.all, mul(more.all, times));
+    out.active = add(out.active, mul(more.active, times) / share.of * share.chosen);
+  }
+
+  static Share share_of(const std::string& path, std::string_view member, Share share) {
+    return !path.empty() && member == std::string_view(path).substr(0, path.find('.')) ? share : Share{};
+  }
+
+  /// The member that holds a mixture's experts, and how many of how many a token visits.
+  static std::pair<std::string, Share> experts_of(const ModuleTemplate& module) {
+    if (!module.block || module.block->kind != "moe" || !module.block->error.empty()) return {};
+    const ModuleTemplate* experts = member_module(module, "experts");
+    if (experts == nullptr) return {};
+    std::int64_t count = 0;
+    if (const TensorTemplate* stacked = member_tensor(*experts, "gate_up"); stacked != nullptr && !stacked->shape.empty()) {
+      count = stacked->shape[0];
+    } else {
+      for (const TensorTemplate& t : experts->parameters) {
+        if (t.shape.size() == 3) count = t.shape[0];
+      }
+      for (const ModuleChild& child : experts->children) count = count == 0 && child.count > 1 ? child.count : count;
+    }
+    const std::int64_t chosen = integer_property(*module.block, "top_k").value_or(0);
+    if (count < 1 || chosen < 1 || chosen > count) return {};
+    return {member_path(*module.block, "experts"), {chosen, count}};
+  }
+
+  std::unordered_map<const ModuleTemplate*, Count> counts_;
+};
+
+/// What a runtime holds beside tensors, per device.
+struct Runtime {
+  ByteRange bytes;
+  std::string_view source;
+};
+
+Runtime runtime_of(CacheEngine engine, std::int64_t devices) {
+  const bool several = devices > 1;
+  switch (engine) {
+    case CacheEngine::exact: return {{}, ""};
+    case CacheEngine::hf:
+    case CacheEngine::hf_static:
+      return {{300 * kMiB, 500 * kMiB, 650 * kMiB}, "CUDA context and PyTorch 300 to 650 MiB (range of published calculators)"};
+    case CacheEngine::vllm:
+      // Non-torch memory 0.13-0.15 GiB alone and 0.54-0.55 GiB with NCCL, graphs up to 1.03 GiB on an H100; the context beside it.
+      if (several) {
+        return {{870 * kMiB, 1270 * kMiB, 1940 * kMiB}, "vLLM on H100: context 320 MiB, non-torch with NCCL 0.55 GiB, CUDA graphs 0 to 1.03 GiB"};
+      }
+      return {{450 * kMiB, 870 * kMiB, 1530 * kMiB}, "vLLM on H100: context 320 MiB, non-torch 0.13 to 0.15 GiB, CUDA graphs 0 to 1.03 GiB"};
+    case CacheEngine::llama_cpp:
+      return {{250 * kMiB, 330 * kMiB, 330 * kMiB}, "llama.cpp: CUDA context 250 to 330 MiB"};
+  }
+  return {{}, ""};
+}
+
+std::int64_t default_chunk(CacheEngine engine, std::int64_t tokens) {
+  if (engine == CacheEngine::vllm) return std::min(tokens, kVllmBatchedTokens);
+  if (engine == CacheEngine::llama_cpp) return std::min(tokens, kLlamaCppBatch);
+  return tokens;
+}
+
+/// From half of the formula (buffers of one layer reused by its parts) to twice (allocator's blocks, copies in flight).
+ByteRange around(std::int64_t bytes) { return {bytes / 2, bytes, mul(bytes, 2)}; }
+
+}  // namespace
+
+InferencePlan::InferencePlan(const MetaGraph& graph)
+    : cache_(plan_cache(graph)), widths_(activation_widths(graph)), loaded_(graph) {
+  const ParameterCounter::Count count = ParameterCounter().below(*graph.root);
+  parameters_ = graph_totals(graph).parameters;
+  // Tied tensors stand twice in the tree: the same number of elements leaves both counts.
+  active_parameters_ = parameters_ - (count.all - count.active);
+}
+
+InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
+  if (request.context < 1 || request.batch < 1 || request.beams < 1 || request.devices < 1 || request.prefill_chunk < 0) {
+    throw UsageError(fmt::format("inference memory: context {}, batch {}, beams {}, {} devices and chunks of {} make no sense, expected "
+                                 "positive counts",
+                                 request.context, request.batch, request.beams, request.devices, request.prefill_chunk));
+  }
+  InferenceMemory out;
+  const LoadedBytes weights = loaded_.bytes(request.dtype);
+  out.weights_bytes = weights.bytes;
+  if (!weights.assumption.empty()) out.assumptions.push_back(weights.assumption);
+  const std::optional<KvFormat> same = kv_format(request.dtype);
+  out.kv_format = request.kv_format ? *request.kv_format : same && bit_size(request.dtype) >= 16 ? *same : KvFormat{};
+  const DType compute_dtype = is_floating_point(request.dtype) && bit_size(request.dtype) >= 16 ? request.dtype : DType::float16;
+  out.cache = cache_size(cache_, {.context = request.context,
+                                  .batch = request.batch,
+                                  .beams = request.beams,
+                                  .encoder_tokens = request.encoder_tokens,
+                                  .format = out.kv_format,
+                                  .model_dtype = compute_dtype,
+                                  .engine = request.engine});
+  out.unknown = cache_.unknown;
+  if (widths_.hidden == 0) out.unknown.push_back("activations: the description states no roles to tell them from");
+
+  const std::int64_t sequences = mul(request.batch, request.beams);
+  const std::int64_t prompt = mul(request.batch, request.context);
+  out.prefill_tokens = request.prefill_chunk > 0 ? std::min(request.prefill_chunk, prompt) : default_chunk(request.engine, prompt);
+  ActivationRequest pass{.tokens = out.prefill_tokens,
+                         .sequences = request.batch,
+                         .context = request.context,
+                         .dtype = compute_dtype,
+                         .eager_attention = request.eager_attention,
+                         .all_logits = request.all_logits};
+  out.prefill_activations = around(activation_size(widths_, pass).peak_bytes);
+  pass.tokens = pass.sequences = sequences;
+  pass.all_logits = false;
+  out.decode_activations = around(activation_size(widths_, pass).peak_bytes);
+  if (request.engine == CacheEngine::vllm) {
+    // The warm-up also runs the sampler over every sequence slot; its peak does not shrink with the request.
+    const std::int64_t measured = has_experts() ? 7380 * kMiB * 1024 / 1000 : 5640 * kMiB * 1024 / 1000;
+    out.prefill_activations.expected = std::max(out.prefill_activations.expected, measured);
+    out.prefill_activations.high = std::max(out.prefill_activations.high, measured);
+    out.assumptions.push_back(fmt::format("activations: vLLM's own profile on an H100 with its defaults, {} GiB ({})",
+                                          has_experts() ? "7.38" : "5.64", has_experts() ? "gpt-oss" : "Qwen3"));
+  }
+  if (!request.kv_format && request.engine == CacheEngine::hf && out.cache.total_bytes > 0) {
+    // Concatenation holds the old and the new tensors of one layer at once.
+    const std::int64_t widest = *std::ranges::max_element(out.cache.layer_bytes);
+    out.decode_activations.high = add(out.decode_activations.high, widest);
+  }
+
+  const Runtime runtime = runtime_of(request.engine, request.devices);
+  out.overhead = {mul(runtime.bytes.low, request.devices), mul(runtime.bytes.expected, request.devices), mul(runtime.bytes.high, request.devices)};
+  if (!runtime.source.empty()) out.assumptions.push_back(fmt::format("overhead a device: {}", runtime.source));
+  if (widths_.hidden != 0) out.assumptions.push_back("activations: widest layer by formula; low and high are half and twice of it");
+
+  out.load = sum(exactly(out.weights_bytes), out.overhead);
+  const ByteRange filled = sum(out.load, exactly(out.cache.total_bytes));
+  out.prefill = sum(filled, out.prefill_activations);
+  out.decode = sum(filled, out.decode_activations);
+  out.total = larger(out.prefill, out.decode);
+  return out;
+}
+
+}  // namespace bigmodel

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// `estimate-memory --context --device --solve ...` from outside.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/json_schema.h"
+#include "cli/run_binary.h"
+#include "support/temp_folder.h"
+
+namespace bigmodel::test {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+RunResult run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "estimate-memory");
+  return run_binary(arguments);
+}
+
+}  // namespace
+
+TEST_SUITE("cli/estimate_inference") {
+  TEST_CASE("the running part appears only where it is asked for") {
+    CHECK(run({"gpt2"}).out.find("to run") == std::string::npos);
+    CHECK(!Json::parse(run({"gpt2", "--json"}).out).contains("inference"));
+    CHECK(run({"gpt2", "--context", "100"}).out.find("to run GPT2LMHeadModel: 100 tokens, batch 1, engine exact") != std::string::npos);
+  }
+
+  TEST_CASE("its JSON is as the schema says, and adds up") {
+    const RunResult r = run({"gpt2", "--context", "1000", "--batch", "2", "--kv-dtype", "q8_0", "--engine", "hf", "--device", "2xT4",
+                             "--solve", "context,batch,devices,dtype", "--dtypes", "float32", "float16", "--json"});
+    REQUIRE(r.exit_code == 0);
+    CHECK(faults_of("estimate-memory", r.out) == "");
+    const Json inference = Json::parse(r.out)["inference"];
+    CHECK(inference["device"]["count"] == 2);
+    CHECK(inference["first_dtype_that_fits"] == "float32");
+    REQUIRE(inference["dtypes"].size() == 2);
+    const Json& row = inference["dtypes"][0];
+    CHECK(row["weights_bytes"] == 497759232);
+    // 24 vectors of 768 elements a token, in blocks of 32 that take 34 bytes.
+    CHECK(row["kv_cache"]["bytes"] == 2 * 1000 * 24 * 768 / 32 * 34);
+    CHECK(row["phases"]["load"]["expected"] == row["weights_bytes"].get<std::int64_t>() + row["overhead"]["expected"].get<std::int64_t>());
+    CHECK(row["fit"]["verdict"] == "fits");
+    CHECK(row["solve"]["context"] == 1024);
+    CHECK(row["solve"]["devices"] == 1);
+  }
+
+  TEST_CASE("--fits answers with the exit code, and says what would help") {
+    CHECK(run({"gpt2", "--device", "24GiB", "--fits"}).exit_code == 0);
+    const RunResult no = run({"gpt2", "--device", "100MiB", "--fits"});
+    CHECK(no.exit_code == 1);
+    CHECK(no.out.find(" no: ") != std::string::npos);
+    CHECK(no.out.find("what would make it fit: ") != std::string::npos);
+    CHECK(run({"gpt2", "--dtypes", "float32", "int4", "--device", "500MiB", "--fits"}).exit_code == 1);
+  }
+
+  TEST_CASE("what makes no sense is refused") {
+    CHECK(run({"gpt2", "--context", "0"}).exit_code == 2);
+    CHECK(run({"gpt2", "--context", "-5"}).exit_code == 2);
+    CHECK(run({"gpt2", "--context", "99999999999999999999"}).exit_code == 2);
+    CHECK(run({"gpt2", "--kv-dtype", "q9_0"}).exit_code == 2);
+    CHECK(run({"gpt2", "--fits"}).exit_code == 2);
+    CHECK(run({"gpt2", "--solve", "context"}).exit_code == 2);
+    CHECK(run({"gpt2", "--machine", "--device", "T4"}).exit_code == 2);
+    const RunResult near = run({"gpt2", "--device", "RTX 4091"});
+    CHECK(near.exit_code == 2);
+    CHECK(near.err.find("did you mean 'RTX 4090'") != std::string::npos);
+    CHECK(run({"gpt2", "--context", "4000000000000000000"}).exit_code == 6);
+  }
+
+  TEST_CASE("a context beyond the model's positions is a warning") {
+    const RunResult r = run({"gpt2", "--context", "2000", "--json"});
+    CHECK(r.exit_code == 0);
+    CHECK(Json::parse(r.out)["warnings"][0].get<std::string>().find("1,024 positions") != std::string::npos);
+  }
+}
+
+}  // namespace bigmodel::test
