@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <random>
+#include <span>
 
 #include "bigmodel/core/error.h"
 
@@ -21,6 +24,21 @@ std::int64_t largest(const float* logits, std::int64_t count) {
     if (logits[i] > logits[best]) best = i;
   }
   return best;
+}
+
+/// The softmax's share of each token on a line from 0 to 1, and where a random number falls on it.
+std::int64_t drawn(std::span<const float> scores, std::mt19937_64& random) {
+  const float top = *std::ranges::max_element(scores);
+  double total = 0;
+  for (const float s : scores) total += std::exp(static_cast<double>(s) - top);
+  double left = static_cast<double>(random() >> 11) * 0x1p-53 * total;
+  std::int64_t last = largest(scores.data(), static_cast<std::int64_t>(scores.size()));
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const double share = std::exp(static_cast<double>(scores[i]) - top);
+    if (share > 0 && left < share) return static_cast<std::int64_t>(i);
+    left -= share;
+  }
+  return last;
 }
 
 /// Every row with one more id behind it.
@@ -72,6 +90,14 @@ GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const Gene
   out.ids.resize(rows);
   out.finish.assign(rows, FinishReason::length);
   std::vector<bool> ended(rows, false);
+  std::mt19937_64 random(options.seed);
+  std::vector<std::vector<std::int64_t>> history(rows);
+  std::vector<std::size_t> padding(rows, 0);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const auto from = prompt.ids.begin() + static_cast<std::ptrdiff_t>(r) * prompt.length;
+    history[r].assign(from, from + prompt.length);
+    while (!prompt.valid.empty() && padding[r] < history[r].size() && prompt.valid[r * history[r].size() + padding[r]] == 0) ++padding[r];
+  }
   Cache cache;
   ForwardState state;
   state.batch = prompt.rows;
@@ -97,7 +123,11 @@ GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const Gene
     std::vector<std::int64_t> next(rows, options.pad_id);
     for (std::size_t r = 0; r < rows; ++r) {
       if (ended[r]) continue;
-      next[r] = largest(logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * vocabulary, vocabulary);
+      const float* row = logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * vocabulary;
+      std::vector<float> scores(row, row + vocabulary);
+      for (const LogitsRule& rule : options.rules) rule.apply(TokenIds(history[r]).subspan(rule.without_padding ? padding[r] : 0), scores);
+      next[r] = options.sample ? drawn(scores, random) : largest(scores.data(), vocabulary);
+      history[r].push_back(next[r]);
       out.ids[r].push_back(next[r]);
       if (options.on_token) options.on_token(static_cast<std::int64_t>(r), next[r]);
       if (std::ranges::find(options.eos_ids, next[r]) != options.eos_ids.end()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/generation/generation_config.h"
 
 namespace bigmodel {
 
@@ -30,6 +31,9 @@ struct GenerateOptions {
   std::int64_t max_new_tokens = 64;
   std::vector<std::int64_t> eos_ids;    ///< any of them ends a row; the token itself is the row's last
   std::int64_t pad_id = 0;              ///< given to rows that have ended while others go on
+  std::vector<LogitsRule> rules;        ///< what the scores go through before a token is chosen, in order
+  bool sample = false;                  ///< draws from the scores' softmax; else the largest is taken
+  std::uint64_t seed = 0;               ///< of the draws: the same seed gives the same tokens
   bool use_cache = true;                ///< false: every step runs the whole sequence again
   bool all_logits = false;              ///< of the prompt, in GenerateResult::logits
   /// Called for every token as soon as it is known.
@@ -46,7 +50,7 @@ struct GenerateResult {
   std::uint64_t cache_bytes = 0;
 };
 
-/// Greedy search: the largest logit, the lowest id among equals. Throws what the model's forward throws.
+/// Greedy search takes the largest score, the lowest id among equals. Throws what the model's forward throws.
 GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const GenerateOptions& options);
 
 }  // namespace bigmodel
