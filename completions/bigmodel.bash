@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run download push doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -71,6 +71,22 @@ _bigmodel() {
       esac
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --variant --under --compat --force --resume --read-back --dry-run --plan-from --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
+    verify)
+      case $prev in
+        --against) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --class) COMPREPLY=(); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --variant) COMPREPLY=(); return ;;
+        --under) COMPREPLY=(); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--deep --against --class --arch-dir --variant --under --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
@@ -227,7 +243,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -10,6 +10,7 @@ complete -c bigmodel -l config -d 'read settings from FILE instead of ~/.config/
 complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
+complete -c bigmodel -n __fish_use_subcommand -a verify -d 'check a checkpoint: its files, its index, its tensors'
 complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
@@ -60,6 +61,13 @@ complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l revision -d 'the 
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -F
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l deep -d 'read every tensor: count NaN and infinite values, print a sha256 of each'
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l against -d 'compare with another checkpoint, tensor by tensor, whatever the formats and the cuts' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l class -d 'the class whose tensors are expected: base, auto (what the config names), or a class by name' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l variant -d 'check the files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s m -l max-memory -d 'what each device may take: 0=10GiB,1=10GiB,cpu=30GiB' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s p -l policy -d 'how layers are spread' -x -a 'auto balanced balanced_low_0 sequential accelerate optimal'
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l dtype -d 'what the model is cast to; without it the config\'s own dtype, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -160,4 +168,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'rea
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l probe -d 'measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes'

@@ -32,6 +32,7 @@ _bigmodel() {
       commands=(
         'estimate-memory:how much memory a model needs'
         'shard:cut a checkpoint into shards, merge it, or convert it'
+        'verify:check a checkpoint\: its files, its index, its tensors'
         'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
@@ -99,6 +100,24 @@ _bigmodel() {
             '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
             '--offline[use what is here and ask no server]' \
             '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':CHECKPOINT:_files'
+          ;;
+        verify)
+          _arguments \
+            '--deep[read every tensor\: count NaN and infinite values, print a sha256 of each]' \
+            '--against[compare with another checkpoint, tensor by tensor, whatever the formats and the cuts]:OTHER:_files' \
+            '--class[the class whose tensors are expected\: base, auto (what the config names), or a class by name]:CLASS: ' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--variant[check the files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \
             {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
@@ -298,7 +317,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard infer-device-map init inspect run download push doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

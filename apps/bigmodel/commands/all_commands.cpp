@@ -13,6 +13,7 @@
 #include "commands/push.h"
 #include "commands/run.h"
 #include "commands/shard.h"
+#include "commands/verify.h"
 
 namespace bigmodel::app {
 
@@ -20,6 +21,7 @@ std::span<const Command> all_commands() {
   static const Command kCommands[] = {
       estimate_memory_command(),
       shard_command(),
+      verify_command(),
       infer_device_map_command(),
       init_command(),
       inspect_command(),
