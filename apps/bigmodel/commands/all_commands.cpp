@@ -14,6 +14,7 @@
 #include "commands/run.h"
 #include "commands/shard.h"
 #include "commands/verify.h"
+#include "commands/tokenize.h"
 
 namespace bigmodel::app {
 
@@ -26,6 +27,7 @@ std::span<const Command> all_commands() {
       init_command(),
       inspect_command(),
       run_command(),
+      tokenize_command(),
       download_command(),
       push_command(),
       doctor_command(),

@@ -165,10 +165,15 @@ std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_spec
   tokens.reserve(ids.size());
   for (const std::uint32_t id : ids) {
     const AddedToken* added = parts_->added_tokens.by_id(id);
-    const std::optional<std::string_view> token = added != nullptr ? added->content : parts_->model->text_of(id);
+    // A token that is looked for in the normalized text is also shown so, and then is special only if that text is.
+    std::optional<std::string_view> token;
+    if (added == nullptr) {
+      token = parts_->model->text_of(id);
+    } else {
+      token = added->normalized ? parts_->added_tokens.normalized_of(id) : added->content;
+    }
     if (!token || (skip_special_tokens && parts_->added_tokens.is_special(*token))) continue;
-    // A token that is looked for in the normalized text is also shown so.
-    tokens.emplace_back(added != nullptr && added->normalized ? parts_->added_tokens.normalized_of(id) : *token);
+    tokens.emplace_back(*token);
   }
   std::string out;
   if (!parts_->decoder) {
