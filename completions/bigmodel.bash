@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run download push doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -168,8 +168,10 @@ _bigmodel() {
       ;;
     run)
       case $prev in
+        --prompt|-p) COMPREPLY=(); return ;;
         --ids) COMPREPLY=(); return ;;
         --ids-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --seed) COMPREPLY=(); return ;;
         --max-new-tokens) COMPREPLY=(); return ;;
         --logits) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --input) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -187,7 +189,21 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--ids --ids-file --greedy --max-new-tokens --logits --input --dtype --threads --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --ids --ids-file --greedy --seed --max-new-tokens --logits --input --dtype --threads --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
+      fi
+      ;;
+    tokenize)
+      case $prev in
+        --chat) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--ids --decode --chat --no-special-tokens --keep-special-tokens --jsonl --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
@@ -243,7 +259,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -15,6 +15,7 @@ complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
+complete -c bigmodel -n __fish_use_subcommand -a tokenize -d 'turn text into token ids and back'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
 complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on the Hub'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
@@ -129,9 +130,11 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l revision -d 'th
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -s p -l prompt -d 'the prompt; - reads standard input' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids -d 'the prompt as token ids, such as 1,15,7' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids-file -d 'prompts as token ids from a JSON file' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l greedy -d 'take the likeliest token in each step, whatever generation_config.json says'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l seed -d 'of the draws, where tokens are drawn' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-new-tokens -d 'stop after N new tokens; 0 runs the prompt only' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, for encoders and encoder-decoders' -r -F
@@ -148,6 +151,16 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l revision -d 'the br
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -F -a '(bigmodel __complete models 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l ids -d 'print token ids only, in the form that run --ids takes'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l decode -d 'the other way round: token ids in, text out'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l chat -d 'print the prompt that the chat template makes of a JSON file: messages, or an object with them' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l no-special-tokens -d 'leave out what the tokenizer adds, such as <s>'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l keep-special-tokens -d 'show special tokens in decoded text'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l jsonl -d 'JSON in, JSON out, line by line'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l include -d 'only files that match, such as \'*.safetensors\'' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l exclude -d 'no files that match' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l connections -d 'at most so many requests at a time' -x
@@ -168,4 +181,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'rea
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l probe -d 'measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes'

@@ -37,6 +37,7 @@ _bigmodel() {
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
         'run:run a model from its own files, in RAM or streamed from disk'
+        'tokenize:turn text into token ids and back'
         'download:fetch a repository of the Hub into the cache'
         'push:publish a folder on the Hub'
         'doctor:show what this build and machine can do, and what is off'
@@ -224,9 +225,11 @@ _bigmodel() {
           ;;
         run)
           _arguments \
+            {-p,--prompt}'[the prompt; - reads standard input]:TEXT: ' \
             '--ids[the prompt as token ids, such as 1,15,7]:IDS: ' \
             '--ids-file[prompts as token ids from a JSON file]:FILE:_files' \
             '--greedy[take the likeliest token in each step, whatever generation_config.json says]' \
+            '--seed[of the draws, where tokens are drawn]:N: ' \
             '--max-new-tokens[stop after N new tokens; 0 runs the prompt only]:N: ' \
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
             '--input[named input tensors from a safetensors file, for encoders and encoder-decoders]:FILE:_files' \
@@ -251,6 +254,28 @@ _bigmodel() {
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
             ':MODEL:_bigmodel_models'
+          ;;
+        tokenize)
+          _arguments \
+            '--ids[print token ids only, in the form that run --ids takes]' \
+            '--decode[the other way round\: token ids in, text out]' \
+            '--chat[print the prompt that the chat template makes of a JSON file\: messages, or an object with them]:FILE:_files' \
+            '--no-special-tokens[leave out what the tokenizer adds, such as <s>]' \
+            '--keep-special-tokens[show special tokens in decoded text]' \
+            '--jsonl[JSON in, JSON out, line by line]' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':MODEL:_bigmodel_models' \
+            '*:TEXT: '
           ;;
         download)
           _arguments \
@@ -317,7 +342,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run download push doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -53,7 +54,7 @@ TEST_SUITE("cli/readme") {
       CAPTURE(transcript.command);
       std::istringstream words(transcript.command);
       std::vector<std::string> args;
-      for (std::string word; words >> word;) args.push_back(word);
+      for (std::string word; words >> std::quoted(word);) args.push_back(word);
       const RunResult r = run_binary(args, {.folder = folder.path().string()});
       CHECK(r.exit_code == 0);
       CHECK(r.err + r.out == transcript.output);

@@ -67,6 +67,25 @@ TEST_SUITE("cli/run") {
     }
   }
 
+  TEST_CASE("text goes in and comes out, as the makers of the demo model recorded it") {
+    std::ifstream file(source_root() / "apps/bigmodel/demo_model/expected.json");
+    const Json expected = Json::parse(file);
+    for (const Json& story : expected["continuations"]) {
+      const RunResult r = run_binary({"run", "--prompt", story["prompt"].get<std::string>()});
+      CHECK(r.exit_code == 0);
+      CHECK(r.out == story["text"].get<std::string>() + "\n");
+      const Json json = Json::parse(run_binary({"run", "-p", story["prompt"].get<std::string>(), "--json"}).out);
+      CHECK(json["prompt_ids"][0] == story["prompt_ids"]);
+      CHECK(json["texts"][0] == story["text"]);
+      CHECK(json["finish"][0] == "eos");
+    }
+    const RunResult own = run_binary({"run"});
+    CHECK(own.exit_code == 0);
+    CHECK(own.out.starts_with(" the farm."));
+    CHECK(run_binary({"run", "-p", ""}).exit_code == 2);
+    CHECK(run_binary({"run", "-p", "a", "--ids", "1"}).exit_code == 2);
+  }
+
   TEST_CASE("logits are the same to the bit wherever the weights lie") {
     const TempFolder folder;
     std::string first;

@@ -22,14 +22,24 @@
 #include "commands/model_argument.h"
 #include "commands/run_prompt.h"
 #include "commands/run_text.h"
+#include "commands/run_tokenizer.h"
 
 namespace bigmodel::app {
 namespace {
 
+constexpr std::string_view kDemoPrompt = "One morning, Ben went to";
 constexpr std::uint64_t kIdsLimitBytes = std::uint64_t{64} << 20;
 
 std::vector<OptionSpec> option_rows() {
   std::vector<OptionSpec> rows = {
+      {.name = "prompt",
+       .letter = 'p',
+       .kind = ValueKind::text,
+       .value_name = "TEXT",
+       .help = "the prompt; - reads standard input",
+       .more = "Tokens are chosen as generation_config.json says, and the text is printed as it comes. Without MODEL and without a prompt the "
+               "demo model continues one of its own.",
+       .settable = false},
       {.name = "ids", .kind = ValueKind::text, .value_name = "IDS", .help = "the prompt as token ids, such as 1,15,7", .settable = false},
       {.name = "ids-file",
        .kind = ValueKind::path,
@@ -39,6 +49,7 @@ std::vector<OptionSpec> option_rows() {
                "exactly --max-new-tokens come out.",
        .settable = false},
       {.name = "greedy", .help = "take the likeliest token in each step, whatever generation_config.json says"},
+      {.name = "seed", .kind = ValueKind::integer, .value_name = "N", .help = "of the draws, where tokens are drawn", .default_text = "0"},
       {.name = "max-new-tokens",
        .kind = ValueKind::integer,
        .value_name = "N",
@@ -101,7 +112,9 @@ const CommandSpec& spec() {
         return model;
       }()},
       .options = option_rows(),
-      .examples = {{"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
+      .examples = {{"bigmodel run -p \"One morning, Ben went to\"", "the built-in model tells a story"},
+                   {"bigmodel run ./model -p - < prompt.txt", "a prompt from a file"},
+                   {"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
                    {"bigmodel run ./model --ids-file prompts.json --greedy --logits out.safetensors", "scores of every token of the prompts"},
                    {"bigmodel run ./model --ids 1,2,3 --device-map disk", "with no weights kept in memory"}},
       .stoppable = true};
@@ -253,12 +266,23 @@ ExitStatus run(const Options& options, Session& session) {
   for (const std::string& warning : result.warnings) session.notes.warning(warning);
 
   const std::int64_t pad_id = 0;
-  const int prompts = int{options.given("ids")} + int{options.given("ids-file")} + int{options.given("input")};
-  if (prompts != 1) throw UsageError("run: expected a prompt", "give --ids, --ids-file or --input");
+  const int prompts = int{options.given("prompt")} + int{options.given("ids")} + int{options.given("ids-file")} + int{options.given("input")};
+  const bool own_prompt = demo && prompts == 0;
+  if (prompts != 1 && !own_prompt) throw UsageError("run: expected a prompt", "give one of --prompt, --ids, --ids-file and --input");
+  const bool text = options.given("prompt") || own_prompt;
+  std::optional<tokenizer::Tokenizer> tokenizer;
   const bool pair = is_encoder_decoder(graph);
   const bool generating = generates(graph) && (!options.given("input") || pair);
   std::map<std::string, Tensor> inputs;
-  if (options.given("input")) {
+  if (text) {
+    tokenizer = run_tokenizer(result.model, demo.has_value());
+    const std::string prompt = own_prompt ? std::string(kDemoPrompt) : prompt_text(options.text("prompt"));
+    if (own_prompt) session.notes.note(fmt::format("no prompt: \"{}\"", kDemoPrompt));
+    std::vector<std::int64_t> ids;
+    for (const std::uint32_t id : tokenizer->encode({prompt, {}}, {.ids_only = true}).ids) ids.push_back(id);
+    if (ids.empty()) throw UsageError("--prompt: there is no text");
+    result.prompt = pad_left({ids}, pad_id);
+  } else if (options.given("input")) {
     inputs = read_tensor_file(options.text("input"));
   } else if (options.given("ids")) {
     result.prompt = pad_left({parse_ids(options.text("ids"))}, pad_id);
@@ -312,11 +336,34 @@ ExitStatus run(const Options& options, Session& session) {
   generation.all_logits = options.given("logits");
   generation.work = session.work;
   const bool json = options.flag("json");
+  std::optional<Continuation> continuation;
+  if (text) {
+    const GenerationConfig config = run_generation_config(result.model, demo.has_value());
+    generation.eos_ids = config.eos_token_id;
+    generation.rules = logits_rules(config, result.prompt.length, result.prompt.length + generation.max_new_tokens);
+    generation.sample = config.do_sample && !options.flag("greedy");
+    generation.seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
+    if (config.num_beams > 1) session.notes.warning(fmt::format("generation_config.json asks for {} beams: one is followed", config.num_beams));
+    continuation.emplace(*tokenizer, pair ? std::vector<std::int64_t>{} : result.prompt.ids);
+    generation.on_token = [&](std::int64_t, std::int64_t id) {
+      const std::string piece = continuation->step(id);
+      if (json || piece.empty()) return;
+      session.out.write(piece);
+      session.out.flush();
+    };
+  }
   result.generated = generate(*model, result.prompt, generation);
+  if (continuation) {
+    const std::string rest = continuation->finish();
+    if (!json) session.out.line(rest);
+    result.texts = {continuation->text()};
+  }
   result.peak_rss_bytes = peak_rss_bytes();
   if (options.given("logits")) write_tensor_file(options.text("logits"), {{"logits", result.generated.logits}});
   if (json) {
     print_run_json(result, model->graph(), session.out);
+  } else if (text) {
+    session.notes.note(run_summary(result));
   } else {
     for (const auto& ids : result.generated.ids) session.out.line(fmt::format("{}", fmt::join(ids, ",")));
     session.notes.note(run_summary(result));
