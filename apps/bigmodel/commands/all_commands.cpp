@@ -13,8 +13,8 @@
 #include "commands/push.h"
 #include "commands/run.h"
 #include "commands/shard.h"
-#include "commands/verify.h"
 #include "commands/tokenize.h"
+#include "commands/verify.h"
 
 namespace bigmodel::app {
 

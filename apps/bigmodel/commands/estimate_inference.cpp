@@ -15,7 +15,6 @@ namespace bigmodel::app {
 namespace {
 
 constexpr std::int64_t kUsualContext = 4096;
-constexpr std::int64_t kMostTokens = 1 << 24;
 constexpr std::string_view kAsking[] = {"context", "batch", "beams", "kv-dtype", "engine", "attention", "prefill-chunk",
                                         "device",  "machine", "fits", "solve"};
 

@@ -16,6 +16,9 @@
 
 namespace bigmodel::app {
 
+/// Where --solve context stops for a model that states no positions.
+inline constexpr std::int64_t kMostTokens = 1 << 24;
+
 /// The answers of one dtype.
 struct InferenceRow {
   DType dtype = DType::float16;

@@ -27,12 +27,6 @@ std::string range_text(const ByteRange& range) {
   return fmt::format("{} ({} to {})", binary(range.expected), binary(range.low), binary(range.high));
 }
 
-ByteRange activations_of(const InferenceMemory& memory) {
-  const ByteRange& a = memory.prefill_activations;
-  const ByteRange& b = memory.decode_activations;
-  return {std::max(a.low, b.low), std::max(a.expected, b.expected), std::max(a.high, b.high)};
-}
-
 TextTable need_table(const InferenceResult& result) {
   TextTable table{{{"dtype"}, {"weights", Align::right}, {"KV cache", Align::right}, {"activations", Align::right},
                    {"overhead", Align::right}, {"total", Align::right}, {"between"}},
@@ -40,7 +34,7 @@ TextTable need_table(const InferenceResult& result) {
   for (const InferenceRow& row : result.rows) {
     const InferenceMemory& m = row.memory;
     table.rows.push_back({std::string(name(row.dtype)), binary(m.weights_bytes), binary(m.cache.total_bytes),
-                          binary(activations_of(m).expected), binary(m.overhead.expected), binary(m.total.expected),
+                          binary(m.activations().expected), binary(m.overhead.expected), binary(m.total.expected),
                           fmt::format("{} and {}", binary(m.total.low), binary(m.total.high))});
   }
   return table;
@@ -77,7 +71,7 @@ std::string solved_lines(const InferenceResult& result) {
     }
     for (const InferenceRow& row : result.rows) {
       if (what == "context") {
-        line(row, "largest context", row.solved_context, row.solved_context == result.most_context && result.most_context == (1 << 24));
+        line(row, "largest context", row.solved_context, row.solved_context == result.most_context && result.most_context == kMostTokens);
       }
       if (what == "batch") line(row, "largest batch", row.solved_batch, false);
       if (what == "devices") line(row, "fewest devices", row.solved_devices, false);

@@ -106,13 +106,7 @@ std::vector<OptionSpec> option_rows() {
        .more = "gpu= is every accelerator, pcie= the way from RAM to one. `bigmodel doctor --probe` measures them; what is not given is assumed, and said."},
       format_option({"table", "json", "jsonl", "python"}),
   };
-  for (OptionSpec& row : model_option_rows()) {
-    if (row.name == "class") {
-      row.default_text = "auto";
-      row.choices = {"auto", "base"};
-    }
-    rows.push_back(std::move(row));
-  }
+  for (OptionSpec& row : model_option_rows("auto")) rows.push_back(std::move(row));
   return rows;
 }
 

@@ -277,15 +277,15 @@ FoundModel find_config(const std::string& argument, const spec::SpecLibrary& lib
 
 }  // namespace
 
-std::vector<OptionSpec> model_option_rows() {
+std::vector<OptionSpec> model_option_rows(std::string_view default_class) {
   std::vector<OptionSpec> rows = {
       {.name = "class",
        .letter = 'c',
        .kind = ValueKind::choice,
        .value_name = "CLASS",
        .help = "which class of the model is meant",
-       .default_text = "base",
-       .choices = {"base", "auto"},
+       .default_text = default_class,
+       .choices = {default_class, default_class == "base" ? "auto" : "base"},
        .open_choices = true,
        .more = "base is what AutoModel builds, as the published numbers count; auto is the class that the checkpoint "
                "itself names; any other text is a class by its Python name, such as BertForMaskedLM."},

@@ -30,7 +30,8 @@ struct FoundModel {
 
 /// Rows of the option table that every command with a MODEL takes: --class, --library-name, --arch-dir, --subfolder, those of
 /// hub_access.h, --trust-remote-code.
-std::vector<OptionSpec> model_option_rows();
+/// `default_class` is "base" (what the published numbers count) or "auto" (what runs), and is offered first.
+std::vector<OptionSpec> model_option_rows(std::string_view default_class = "base");
 /// The positional itself.
 OptionSpec model_positional(bool repeated);
 

@@ -88,13 +88,7 @@ std::vector<OptionSpec> option_rows() {
        .help = "with --device-map auto: how much RAM may be taken, such as cpu=8GiB",
        .list = ListStyle::commas},
   };
-  for (OptionSpec& row : model_option_rows()) {
-    if (row.name == "class") {
-      row.default_text = "auto";
-      row.choices = {"auto", "base"};
-    }
-    rows.push_back(std::move(row));
-  }
+  for (OptionSpec& row : model_option_rows("auto")) rows.push_back(std::move(row));
   return rows;
 }
 

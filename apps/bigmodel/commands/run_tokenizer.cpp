@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands/run_tokenizer.h"
 
-#include <fmt/format.h>
-
 #include <filesystem>
-#include <iostream>
 
-#include "bigmodel/core/error.h"
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
@@ -15,7 +11,7 @@
 namespace bigmodel::app {
 namespace {
 
-constexpr std::size_t kMostPromptBytes = std::size_t{64} << 20;
+constexpr std::uint64_t kMostPromptBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMostConfigBytes = std::uint64_t{16} << 20;
 
 }  // namespace
@@ -38,12 +34,7 @@ GenerationConfig run_generation_config(const FoundModel& model, bool demo) {
 
 std::string prompt_text(const std::string& given) {
   if (given != "-") return given;
-  std::string out;
-  char block[65536];
-  while (std::cin.read(block, sizeof block) || std::cin.gcount() > 0) {
-    out.append(block, static_cast<std::size_t>(std::cin.gcount()));
-    if (out.size() > kMostPromptBytes) throw CapacityError("standard input: the prompt is too long, expected at most 64 MiB");
-  }
+  std::string out = read_descriptor(0, "standard input", kMostPromptBytes);
   if (out.ends_with('\n')) out.pop_back();
   return out;
 }

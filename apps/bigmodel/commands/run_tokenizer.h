@@ -18,7 +18,7 @@ tokenizer::Tokenizer run_tokenizer(const FoundModel& model, bool demo);
 /// Of generation_config.json, else of the config's own keys. Throws FormatError.
 GenerationConfig run_generation_config(const FoundModel& model, bool demo);
 
-/// "-": standard input to its end, without its last line break. Throws CapacityError past 64 MiB.
+/// "-": standard input to its end, without its last line break. Throws FormatError past 64 MiB, IoError.
 std::string prompt_text(const std::string& given);
 
 /// The text of a continuation, token by token, with what came before it in mind (a first space, half a character).

@@ -56,14 +56,11 @@ Fit fit_inference(const InferencePlan& plan, InferenceRequest request, const Dev
   out.weights_bytes = share(memory.weights_bytes, pool.count);
   if (pool.count > 1) out.weights_bytes = std::min(add(out.weights_bytes, largest_layer_bytes), memory.weights_bytes);
   out.cache_bytes = share(memory.cache.total_bytes, pool.count);
-  const ByteRange& prefill = memory.prefill_activations;
-  const ByteRange& decode = memory.decode_activations;
-  out.activations = {std::max(prefill.low, decode.low), std::max(prefill.expected, decode.expected), std::max(prefill.high, decode.high)};
+  out.activations = memory.activations();
   out.overhead = {share(memory.overhead.low, pool.count), share(memory.overhead.expected, pool.count),
                   share(memory.overhead.high, pool.count)};
   const std::int64_t fixed = add(out.weights_bytes, out.cache_bytes);
-  out.needed = {add(fixed, add(out.activations.low, out.overhead.low)), add(fixed, add(out.activations.expected, out.overhead.expected)),
-                add(fixed, add(out.activations.high, out.overhead.high))};
+  out.needed = ByteRange{fixed, fixed, fixed} + out.activations + out.overhead;
   out.free_bytes = out.usable_bytes - out.needed.expected;
   out.verdict = out.needed.high <= out.usable_bytes       ? FitVerdict::fits
                 : out.needed.expected <= out.usable_bytes ? FitVerdict::tight

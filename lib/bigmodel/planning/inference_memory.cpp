@@ -21,10 +21,6 @@ std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObj
 std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
 
 ByteRange exactly(std::int64_t bytes) { return {bytes, bytes, bytes}; }
-ByteRange sum(const ByteRange& a, const ByteRange& b) { return {add(a.low, b.low), add(a.expected, b.expected), add(a.high, b.high)}; }
-ByteRange larger(const ByteRange& a, const ByteRange& b) {
-  return {std::max(a.low, b.low), std::max(a.expected, b.expected), std::max(a.high, b.high)};
-}
 
 std::int64_t product(const Shape& shape) { return element_count(shape, kObject); }
 
@@ -116,6 +112,12 @@ ByteRange around(std::int64_t bytes) { return {bytes / 2, bytes, mul(bytes, 2)};
 
 }  // namespace
 
+ByteRange operator+(const ByteRange& a, const ByteRange& b) { return {add(a.low, b.low), add(a.expected, b.expected), add(a.high, b.high)}; }
+
+ByteRange larger(const ByteRange& a, const ByteRange& b) {
+  return {std::max(a.low, b.low), std::max(a.expected, b.expected), std::max(a.high, b.high)};
+}
+
 InferencePlan::InferencePlan(const MetaGraph& graph)
     : cache_(plan_cache(graph)), widths_(activation_widths(graph)), loaded_(graph) {
   const ParameterCounter::Count count = ParameterCounter().below(*graph.root);
@@ -179,10 +181,10 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
   if (!runtime.source.empty()) out.assumptions.push_back(fmt::format("overhead a device: {}", runtime.source));
   if (widths_.hidden != 0) out.assumptions.push_back("activations: widest layer by formula; low and high are half and twice of it");
 
-  out.load = sum(exactly(out.weights_bytes), out.overhead);
-  const ByteRange filled = sum(out.load, exactly(out.cache.total_bytes));
-  out.prefill = sum(filled, out.prefill_activations);
-  out.decode = sum(filled, out.decode_activations);
+  out.load = exactly(out.weights_bytes) + out.overhead;
+  const ByteRange filled = out.load + exactly(out.cache.total_bytes);
+  out.prefill = filled + out.prefill_activations;
+  out.decode = filled + out.decode_activations;
   out.total = larger(out.prefill, out.decode);
   return out;
 }

@@ -22,6 +22,10 @@ struct ByteRange {
   bool exact() const { return low == high; }
 };
 
+/// Bound by bound. Throws FormatError where a sum does not fit 64 bits.
+ByteRange operator+(const ByteRange& a, const ByteRange& b);
+ByteRange larger(const ByteRange& a, const ByteRange& b);
+
 struct InferenceRequest {
   DType dtype = DType::float16;           ///< of the weights
   std::int64_t context = 0;               ///< tokens of each sequence, prompt and answer
@@ -47,6 +51,9 @@ struct InferenceMemory {
   ByteRange total;                        ///< the largest phase
   std::vector<std::string> assumptions;   ///< one sentence each, with the source
   std::vector<std::string> unknown;       ///< what could not be told: the sums are then too small
+
+  /// Of the phase that takes more: they do not live at the same time.
+  ByteRange activations() const { return larger(prefill_activations, decode_activations); }
 };
 
 /// Everything about a model that requests of different contexts share. Immutable; any number of threads may read it.
