@@ -104,4 +104,14 @@ TEST_SUITE("model/meta_graph") {
     CHECK(names.contains("layers.0.block_sparse_moe.gate.weight[2, 8]"));
     CHECK_FALSE(names.contains("layers.0.mlp.experts.gate_up_proj[2, 32, 8]"));
   }
+
+  TEST_CASE("a disk path may hold expressions: files list by kind what memory lists by stage") {
+    const MetaGraph graph = built(R"({"model_type": "segformer", "depths": [1, 1, 1, 1]})");
+    std::set<std::string> names;
+    for (const DiskTensor& t : disk_tensors(graph, DType::float32)) names.insert(t.name);
+    CHECK(names.contains("encoder.patch_embeddings.2.proj.weight"));
+    CHECK(names.contains("encoder.block.3.0.attention.self.query.weight"));
+    CHECK(names.contains("encoder.layer_norm.0.bias"));
+    CHECK_FALSE(names.contains("stages.0.layer_norm.bias"));
+  }
 }

@@ -176,7 +176,7 @@ void GraphBuilder::fill(Pending& node, const spec::Body& body, const Frame& fram
       case StmtKind::disk:
         if (!disk_rules_) break;
         if (stmt->condition == nullptr || evaluator_.truth(*stmt->condition, frame)) {
-          node.module.disk.push_back({stmt->path, disk_form(*stmt->form, frame), stmt->legacy});
+          node.module.disk.push_back({spelled(stmt->path, stmt->path_embedded, frame), disk_form(*stmt->form, frame), stmt->legacy});
         }
         break;
       case StmtKind::block: add_block(node, *stmt, frame); break;

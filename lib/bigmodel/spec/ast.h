@@ -105,7 +105,7 @@ struct Stmt {
   const Expr* name = nullptr;               ///< param, buffer, child: literal or computed
   std::string_view word;                    ///< let: name; remove: member; block: kind; rename: new name
   std::string path, other;                  ///< tie: dst, src; disk: path; rename: old name
-  std::vector<const Expr*> path_embedded, other_embedded;  ///< tie: the {expr} of path and other, in order
+  std::vector<const Expr*> path_embedded, other_embedded;  ///< tie, disk: the {expr} of path and other, in order
   const Expr* value = nullptr;              ///< let
   std::vector<const Expr*> dims;            ///< param, buffer
   std::optional<DType> dtype;

@@ -88,7 +88,7 @@ const Stmt* Parser::stmt() {
     if (!accept("none")) out.names = names();
   } else if (keyword == "disk") {
     out.kind = StmtKind::disk;
-    out.path = path();
+    out.path = path(&out.path_embedded);
     need("<-");
     out.form = form();
     out.legacy = accept("legacy");
