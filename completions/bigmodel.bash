@@ -60,17 +60,18 @@ _bigmodel() {
         --format|-f) COMPREPLY=($(compgen -W 'keep safetensors bin' -- "$cur")); return ;;
         --dtype|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
         --policy) COMPREPLY=($(compgen -W 'hf balanced' -- "$cur")); return ;;
-        --variant) COMPREPLY=(); return ;;
-        --under) COMPREPLY=(); return ;;
         --compat) COMPREPLY=($(compgen -W 'hf' -- "$cur")); return ;;
         --plan-from) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --variant) COMPREPLY=(); return ;;
+        --under) COMPREPLY=(); return ;;
+        --subfolder) COMPREPLY=(); return ;;
         --revision) COMPREPLY=(); return ;;
         --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --variant --under --compat --force --resume --read-back --dry-run --plan-from --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--max-shard-size --output --in-place --format --merge --dtype --policy --compat --force --resume --read-back --dry-run --plan-from --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
@@ -82,11 +83,14 @@ _bigmodel() {
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --variant) COMPREPLY=(); return ;;
         --under) COMPREPLY=(); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--deep --against --class --arch-dir --variant --under --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--deep --against --class --arch-dir --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
@@ -151,6 +155,8 @@ _bigmodel() {
         --depth) COMPREPLY=(); return ;;
         --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
         --format|-f) COMPREPLY=($(compgen -W 'table json jsonl csv markdown' -- "$cur")); return ;;
+        --variant) COMPREPLY=(); return ;;
+        --under) COMPREPLY=(); return ;;
         --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -161,7 +167,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--tensors --tree --why --summary --depth --dtype --exact --format --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--tensors --tree --why --summary --depth --dtype --exact --format --checkpoint --digest --stats --variant --under --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

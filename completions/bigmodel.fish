@@ -13,7 +13,7 @@ complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into
 complete -c bigmodel -n __fish_use_subcommand -a verify -d 'check a checkpoint: its files, its index, its tensors'
 complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
-complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, or one name\'s origin'
+complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, one name\'s origin, or what weight files hold'
 complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a tokenize -d 'turn text into token ids and back'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
@@ -50,14 +50,15 @@ complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s f -l format -d 't
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l merge -d 'write one file, whatever its size'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s d -l dtype -d 'convert floating-point tensors, rounding as PyTorch does' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l policy -d 'how the cut is found' -x -a 'hf balanced'
-complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l variant -d 'read and write the files of a variant: fp16 is model.fp16.safetensors' -x
-complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l compat -d 'write files byte for byte as that library does' -x -a 'hf'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l force -d 'replace the weights that are in the output folder'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l resume -d 'go on where an interrupted run of the same job stopped'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l read-back -d 'compare what the disk holds with what was written (always done in place)'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -s n -l dry-run -d 'print the plan and write nothing'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l plan-from -d 'plan for the tensors that FILE lists, and print the plan as JSON' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l variant -d 'take the weight files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l subfolder -d 'where in the repository or folder the checkpoint is' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from shard' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
@@ -66,8 +67,12 @@ complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l deep -d 'read ev
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l against -d 'compare with another checkpoint, tensor by tensor, whatever the formats and the cuts' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l class -d 'the class whose tensors are expected: base, auto (what the config names), or a class by name' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
-complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l variant -d 'check the files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l variant -d 'take the weight files of a variant: fp16 is model.fp16.safetensors' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l subfolder -d 'where in the repository or folder the checkpoint is' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s m -l max-memory -d 'what each device may take: 0=10GiB,1=10GiB,cpu=30GiB' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s p -l policy -d 'how layers are spread' -x -a 'auto balanced balanced_low_0 sequential accelerate optimal'
@@ -121,6 +126,11 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l depth -d 'of --
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l dtype -d 'the dtype that the model is loaded in; without it the config\'s own, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l checkpoint -d 'show the weight files, not the model that the config.json beside them describes'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l digest -d 'of a checkpoint: read every tensor and add a sha256 of its contiguous bytes'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l stats -d 'of a checkpoint: read every tensor and add smallest, largest, mean and spread of its values, NaN and infinite ones counted'
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l variant -d 'take the weight files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F

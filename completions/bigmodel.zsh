@@ -35,7 +35,7 @@ _bigmodel() {
         'verify:check a checkpoint\: its files, its index, its tensors'
         'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
-        'inspect:show a model'\''s tensors, module tree, or one name'\''s origin'
+        'inspect:show a model'\''s tensors, module tree, one name'\''s origin, or what weight files hold'
         'run:run a model from its own files, in RAM or streamed from disk'
         'tokenize:turn text into token ids and back'
         'download:fetch a repository of the Hub into the cache'
@@ -90,14 +90,15 @@ _bigmodel() {
             '--merge[write one file, whatever its size]' \
             {-d,--dtype}'[convert floating-point tensors, rounding as PyTorch does]:DTYPE:_bigmodel_dtypes' \
             '--policy[how the cut is found]:POLICY:(hf balanced)' \
-            '--variant[read and write the files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
-            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
             '--compat[write files byte for byte as that library does]:LIBRARY:(hf)' \
             '--force[replace the weights that are in the output folder]' \
             '--resume[go on where an interrupted run of the same job stopped]' \
             '--read-back[compare what the disk holds with what was written (always done in place)]' \
             {-n,--dry-run}'[print the plan and write nothing]' \
             '--plan-from[plan for the tensors that FILE lists, and print the plan as JSON]:FILE:_files' \
+            '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
+            '--subfolder[where in the repository or folder the checkpoint is]:FOLDER: ' \
             '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
             '--offline[use what is here and ask no server]' \
             '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
@@ -117,8 +118,12 @@ _bigmodel() {
             '--against[compare with another checkpoint, tensor by tensor, whatever the formats and the cuts]:OTHER:_files' \
             '--class[the class whose tensors are expected\: base, auto (what the config names), or a class by name]:CLASS: ' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
-            '--variant[check the files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
             '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
+            '--subfolder[where in the repository or folder the checkpoint is]:FOLDER: ' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
             {-h,--help}'[print this help]' \
             {-V,--version}'[print the version; with --verbose also what this build can do]' \
             {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
@@ -205,6 +210,11 @@ _bigmodel() {
             '--dtype[the dtype that the model is loaded in; without it the config'\''s own, else float32]:DTYPE:_bigmodel_dtypes' \
             '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown)' \
+            '--checkpoint[show the weight files, not the model that the config.json beside them describes]' \
+            '--digest[of a checkpoint\: read every tensor and add a sha256 of its contiguous bytes]' \
+            '--stats[of a checkpoint\: read every tensor and add smallest, largest, mean and spread of its values, NaN and infinite ones counted]' \
+            '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \

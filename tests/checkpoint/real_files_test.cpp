@@ -12,7 +12,7 @@
 #include "bigmodel/checkpoint/tensor_reader.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/sha256.h"
-#include "checkpoint/golden_folders.h"
+#include "support/golden_folders.h"
 #include "support/json_lines.h"
 #include "support/shared_folder.h"
 

@@ -2,8 +2,6 @@
 // `bigmodel verify` from outside.
 #include <doctest/doctest.h>
 
-#include <bit>
-#include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -19,15 +17,6 @@ namespace {
 using Json = nlohmann::json;
 using Strings = std::vector<std::string>;
 
-std::string floats(const std::vector<float>& values) {
-  std::string out;
-  for (const float value : values) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    for (int i = 0; i < 4; ++i) out += static_cast<char>((bits >> (8 * i)) & 0xff);
-  }
-  return out;
-}
-
 std::string one_tensor(const std::string& name, const std::string& data) {
   const std::string size = std::to_string(data.size());
   return safetensors_file("{\"" + name + R"(":{"dtype":"F32","shape":[)" + std::to_string(data.size() / 4) + "],\"data_offsets\":[0," + size + "]}}", data);
@@ -35,8 +24,8 @@ std::string one_tensor(const std::string& name, const std::string& data) {
 
 /// Tensors a and b in two shards.
 void write_shards(const TempFolder& folder, const std::string& name, const std::string& total_size) {
-  folder.write(name + "/model-00001-of-00002.safetensors", one_tensor("a", floats({1, 2})));
-  folder.write(name + "/model-00002-of-00002.safetensors", one_tensor("b", floats({3})));
+  folder.write(name + "/model-00001-of-00002.safetensors", one_tensor("a", float_bytes({1, 2})));
+  folder.write(name + "/model-00002-of-00002.safetensors", one_tensor("b", float_bytes({3})));
   folder.write(name + "/model.safetensors.index.json", R"({"metadata":{"total_size":)" + total_size +
                                                            R"(},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
 }
@@ -85,17 +74,17 @@ TEST_SUITE("cli/verify") {
     CHECK(verdict(folder, {"lost"}) == Strings{"1", "missing_shard"});
 
     write_shards(folder, "stale", "12");
-    folder.write("stale/model-00002-of-00002.safetensors", one_tensor("c", floats({3})));
+    folder.write("stale/model-00002-of-00002.safetensors", one_tensor("c", float_bytes({3})));
     CHECK(verdict(folder, {"stale"}) == Strings{"1", "missing_in_shard", "not_in_index"});
 
     write_shards(folder, "cut", "12");
-    folder.write("cut/model-00002-of-00002.safetensors", one_tensor("b", floats({3})).substr(0, 60));
+    folder.write("cut/model-00002-of-00002.safetensors", one_tensor("b", float_bytes({3})).substr(0, 60));
     CHECK(verdict(folder, {"cut"}) == Strings{"1", "unreadable_file"});
   }
 
   TEST_CASE("what cannot be read at all is an error of its own") {
     const TempFolder folder;
-    folder.write("m/model.safetensors", one_tensor("a", floats({1})) + "tail");
+    folder.write("m/model.safetensors", one_tensor("a", float_bytes({1})) + "tail");
     const RunResult r = verify(folder, {"m"});
     CHECK(r.exit_code == 6);
     CHECK(r.out == "");
@@ -107,7 +96,7 @@ TEST_SUITE("cli/verify") {
     folder.write("m/config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 4, "num_hidden_layers": 0, "num_attention_heads": 1,
       "intermediate_size": 4, "vocab_size": 3, "max_position_embeddings": 2, "type_vocab_size": 1})");
     folder.write("m/model.safetensors", safetensors_file(R"({"embeddings.word_embeddings.weight":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}})",
-                                                         floats({1, 2})));
+                                                         float_bytes({1, 2})));
     const RunResult r = verify(folder, {"m"});
     CHECK(r.exit_code == 1);
     CHECK(r.out.find("error: embeddings.word_embeddings.weight: expected [3, 4], got [2, 1] (BertModel)\n") != std::string::npos);
@@ -119,7 +108,7 @@ TEST_SUITE("cli/verify") {
   TEST_CASE("--deep counts what is no number and names every tensor's digest") {
     const TempFolder folder;
     const float inf = std::numeric_limits<float>::infinity();
-    folder.write("m/model.safetensors", one_tensor("a", floats({1, std::numeric_limits<float>::quiet_NaN(), inf, -inf})));
+    folder.write("m/model.safetensors", one_tensor("a", float_bytes({1, std::numeric_limits<float>::quiet_NaN(), inf, -inf})));
     CHECK(verdict(folder, {"m", "--deep"}) == Strings{"0", "nan", "inf"});
     const Json json = Json::parse(verify(folder, {"m", "--deep", "--json"}).out);
     CHECK(json["contents"][0]["nan_count"] == 1);
@@ -139,13 +128,13 @@ TEST_SUITE("cli/verify") {
     CHECK(verdict(folder, {"bin", "--against", "m"}) == Strings{"0"});
 
     write_shards(folder, "other", "12");
-    folder.write("other/model-00001-of-00002.safetensors", one_tensor("a", floats({1, 5})));
+    folder.write("other/model-00001-of-00002.safetensors", one_tensor("a", float_bytes({1, 5})));
     const RunResult r = verify(folder, {"m", "--against", "other"});
     CHECK(r.exit_code == 1);
     CHECK(r.out.find("tensor \"a\" differs from other in element 1\n") != std::string::npos);
     CHECK(verdict(folder, {"m", "--against", "other"}) == Strings{"1", "value_differs"});
 
-    folder.write("less.safetensors", one_tensor("a", floats({1})));
+    folder.write("less.safetensors", one_tensor("a", float_bytes({1})));
     CHECK(verdict(folder, {"m", "--against", "less.safetensors"}) == Strings{"1", "shape_differs", "only_here"});
     CHECK(verdict(folder, {"less.safetensors", "--against", "m"}) == Strings{"1", "shape_differs", "only_there"});
   }

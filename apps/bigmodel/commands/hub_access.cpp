@@ -65,6 +65,16 @@ RepoReference hub_repository(const std::string& argument, const Options& options
   return out;
 }
 
+std::string repository_folder(const std::string& argument, const RepoReference& repo, const Options& options) {
+  if (!options.given("subfolder")) return repo.path;
+  const std::string subfolder = options.text("subfolder");
+  if (const auto fault = repo_path_fault(subfolder)) throw UsageError(fmt::format("--subfolder: '{}' {}", subfolder, *fault));
+  if (!repo.path.empty() && repo.path != subfolder) {
+    throw UsageError(fmt::format("{}: names a place in the repository, and --subfolder another", argument), "give one");
+  }
+  return subfolder;
+}
+
 HubAccess::HubAccess(HubSettings settings, Session& session) : settings_(std::move(settings)) {
   CurlTransportOptions curl;
   curl.user_agent = fmt::format("bigmodel/{}", build_facts().version);

@@ -25,6 +25,9 @@ HubSettings hub_settings_of(const Options& options, const EnvironmentLookup& env
 /// A repository as an argument names it, with --revision where the command has it. Throws UsageError.
 RepoReference hub_repository(const std::string& argument, const Options& options, const HubSettings& settings);
 
+/// Where in the repository the call looks: the reference's own path, or --subfolder. Throws UsageError where the two differ.
+std::string repository_folder(const std::string& argument, const RepoReference& repo, const Options& options);
+
 /// A client whose parts live together. Nothing is connected before the first question.
 class HubAccess {
  public:

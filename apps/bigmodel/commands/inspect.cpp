@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "bigmodel/core/error.h"
+#include "commands/inspect_checkpoint.h"
 #include "commands/inspect_text.h"
 #include "commands/model_argument.h"
 #include "commands/stored_checkpoint.h"
@@ -33,6 +34,7 @@ std::vector<OptionSpec> option_rows() {
       exact_option(),
       format_option({"table", "json", "jsonl", "csv", "markdown"}),
   };
+  for (OptionSpec& row : inspect_checkpoint_rows()) rows.push_back(std::move(row));
   for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));
   return rows;
 }
@@ -40,14 +42,18 @@ std::vector<OptionSpec> option_rows() {
 const CommandSpec& spec() {
   static const CommandSpec kSpec{
       .name = "inspect",
-      .summary = "show a model's tensors, module tree, or one name's origin",
+      .summary = "show a model's tensors, module tree, one name's origin, or what weight files hold",
       .description = {"Builds the model's meta graph from its config.json: every module, parameter and buffer by name, "
-                      "shape and dtype, without data. Without a choice of view it prints the summary and the tree."},
+                      "shape and dtype, without data. Without a choice of view it prints the summary and the tree.",
+                      "Of a checkpoint (a weight file, an index.json, a folder without config.json, or any with --checkpoint) it reads the "
+                      "headers: --tensors says where each tensor lies, --summary what the files add up to by dtype, --tree by layer."},
       .positionals = {model_positional(false)},
       .options = option_rows(),
       .examples = {{"bigmodel inspect bert-base-cased --tree", "modules with sizes, layers folded"},
                    {"bigmodel inspect gpt2 --tensors --format jsonl", "one JSON object a tensor"},
-                   {"bigmodel inspect gpt2 --why h.0.attn.c_attn.weight", "why the tensor is there and has its shape"}}};
+                   {"bigmodel inspect gpt2 --why h.0.attn.c_attn.weight", "why the tensor is there and has its shape"},
+                   {"bigmodel inspect ./model --checkpoint", "its weight files, dtypes and layers"},
+                   {"bigmodel inspect ./model --tensors --stats --format csv", "the values of each stored tensor"}}};
   return kSpec;
 }
 
@@ -56,6 +62,10 @@ ExitStatus run(const Options& options, Session& session) {
                     int{options.flag("summary")};
   if (views > 1) throw UsageError("inspect: --tensors, --tree, --why and --summary exclude each other", "give one");
   const Format format = output_format(options);
+  if (inspects_checkpoint(options.text("MODEL"), options)) {
+    inspect_checkpoint(options.text("MODEL"), options, format, session);
+    return ExitStatus::done;
+  }
 
   InspectResult result;
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);

@@ -101,14 +101,7 @@ HubName hub_name(const std::string& argument, const Options& options, const HubS
   }
   out.repo = hub_repository(argument, options, settings);
   out.asks_revision = !out.repo.revision.empty() && out.repo.revision != "main";
-  std::string folder = out.repo.path;
-  if (options.given("subfolder")) {
-    if (const auto fault = repo_path_fault(options.text("subfolder"))) throw UsageError(fmt::format("--subfolder: '{}' {}", options.text("subfolder"), *fault));
-    if (!folder.empty() && folder != options.text("subfolder")) {
-      throw UsageError(fmt::format("{}: names a place in the repository, and --subfolder another", argument), "give one");
-    }
-    folder = options.text("subfolder");
-  }
+  const std::string folder = repository_folder(argument, out.repo, options);
   out.file = folder.empty() ? "config.json" : folder.ends_with(".json") ? folder : folder + "/config.json";
   return out;
 }

@@ -11,11 +11,9 @@
 #include "bigmodel/checkpoint/shard_plan.h"
 #include "bigmodel/checkpoint/shard_writer.h"
 #include "bigmodel/core/error.h"
-#include "commands/fetch_checkpoint.h"
-#include "commands/hub_access.h"
+#include "commands/checkpoint_argument.h"
 #include "commands/shard_plan_from.h"
 #include "commands/shard_text.h"
-#include "commands/stored_checkpoint.h"
 
 namespace bigmodel::app {
 namespace {
@@ -35,10 +33,7 @@ const CommandSpec& spec() {
            "headers. The source is never changed; the output is staged beside its place, synced, checked and renamed, the index last, "
            "so that a reader sees all of it or nothing. A run that was stopped is continued with --resume.",
            "Configuration, tokenizer and README are carried along. Nothing in a file is ever executed."},
-      .positionals = {{.name = "CHECKPOINT",
-                       .kind = ValueKind::path,
-                       .value_name = "CHECKPOINT",
-                       .help = "a folder, a weight file, an index.json or a repository of the Hub; without it the current folder"}},
+      .positionals = {checkpoint_positional()},
       .options = {{.name = "max-shard-size",
                    .letter = 's',
                    .kind = ValueKind::size,
@@ -75,16 +70,6 @@ const CommandSpec& spec() {
                    .default_text = "hf",
                    .choices = {"hf", "balanced"},
                    .more = "balanced takes as few shards as the limit allows, of equal size, and splits no layer across two."},
-                  {.name = "variant",
-                   .kind = ValueKind::text,
-                   .value_name = "NAME",
-                   .help = "read and write the files of a variant: fp16 is model.fp16.safetensors",
-                   .settable = false},
-                  {.name = "under",
-                   .kind = ValueKind::text,
-                   .value_name = "KEY",
-                   .help = "of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module",
-                   .settable = false},
                   {.name = "compat",
                    .kind = ValueKind::choice,
                    .value_name = "LIBRARY",
@@ -106,7 +91,7 @@ const CommandSpec& spec() {
                    {"bigmodel shard --in-place --max-shard-size 5GB", "cut the current folder's checkpoint again"},
                    {"bigmodel shard ./model --max-shard-size 2GB --dry-run", "only the plan"}},
       .stoppable = true};
-    for (OptionSpec& row : hub_option_rows()) out.options.push_back(std::move(row));
+    for (OptionSpec& row : checkpoint_option_rows()) out.options.push_back(std::move(row));
     return out;
   }();
   return kSpec;
@@ -160,35 +145,6 @@ fs::path target_folder(const fs::path& input, const WriteOptions& write) {
   return input.parent_path().empty() ? fs::path(".") : input.parent_path();
 }
 
-/// A path, or a repository of the Hub: fetched, or for a dry run only its headers.
-struct Source {
-  fs::path path;
-  fs::path name;  ///< what the usual output is named after
-  std::optional<Checkpoint> headers;
-};
-
-Source source_of(const Options& options, Session& session) {
-  const std::string argument = options.find_text("CHECKPOINT").value_or(".");
-  HubSettings settings = hub_settings_of(options, session.environment);
-  const std::optional<RepoReference> repo = repository_argument(argument, options, settings);
-  if (!repo) return {argument, argument, {}};
-  if (options.flag("in-place")) throw UsageError("--in-place: the Hub's cache is shared and never changed", "give --output");
-  const fs::path name = repo->id.substr(repo->id.find('/') + 1);
-  HubAccess hub(std::move(settings), session);
-  try {
-    if (!options.flag("dry-run")) return {fetch_checkpoint(hub, repo->id, repo->revision_or_main(), repo->path, session), name, {}};
-    const auto cached = find_cached_snapshot(hub.settings().cache, repo->id, repo->revision_or_main());
-    const std::string commit = cached ? cached->commit : hub.client().resolve_commit(repo->id, repo->revision_or_main());
-    return {argument, name, hub_headers(hub, repo->id, commit, repo->path, session)};
-  } catch (const RepoNotFoundError& e) {
-    throw NotFoundError(fmt::format("{}: no such file or folder, and {}", argument, e.message()), e.hint());
-  } catch (const NetworkError& e) {
-    // A bare word is more likely a folder that was mistyped.
-    if (repo->id.find('/') == std::string::npos) throw NotFoundError(fmt::format("{}: no such file or folder, and no network to ask the Hub", argument), e.hint());
-    throw NetworkError(fmt::format("{}: no such file or folder, and {}", argument, e.message()), e.hint());
-  }
-}
-
 ExitStatus run(const Options& options, Session& session) {
   check_options(options);
   ShardOptions job_options = shard_options(options);
@@ -200,9 +156,13 @@ ExitStatus run(const Options& options, Session& session) {
     session.out.line(plan_of_list(options.text("plan-from"), limit, names, job_options.policy, session.out.terminal().is_tty));
     return ExitStatus::done;
   }
-  const Source source = source_of(options, session);
-  const fs::path& input = source.path;
+  const std::string argument = options.find_text("CHECKPOINT").value_or("");
   const bool dry_run = options.flag("dry-run");
+  if (options.flag("in-place") && !argument.empty() && names_repository(argument, options, session)) {
+    throw UsageError("--in-place: the Hub's cache is shared and never changed", "give --output");
+  }
+  const FoundCheckpoint source = find_checkpoint(argument, dry_run ? WantedPart::headers : WantedPart::all, options, session);
+  const fs::path& input = source.path;
   const fs::path usual_output = default_output(source.name);
   const fs::path output = options.given("output") ? fs::path(options.text("output")) : usual_output;
   const WriteOptions write{.output = output,
@@ -217,10 +177,9 @@ ExitStatus run(const Options& options, Session& session) {
     session.notes.note(fmt::format("finished what an interrupted run had begun in {}", target.string()));
   }
 
-  const Checkpoint checkpoint =
-      source.headers ? *source.headers : open_checkpoint(input, {.under = options.find_text("under").value_or(""), .variant = job_options.variant});
+  const Checkpoint checkpoint = source.open(open_options(options));
   for (const std::string& note : checkpoint.notes) session.notes.note(note);
-  if (source.headers) job_options.side_files = false;  // they are not here
+  if (!source.has_weights) job_options.side_files = false;  // they are not here
   const ShardJob job = plan_shard_job(checkpoint, job_options);
   const nlohmann::ordered_json head{{"schema", "bigmodel.shard/1"}, {"input", input.string()}};
   ShardResult result{.head = head,

@@ -12,28 +12,6 @@
 #include "render/digits.h"
 
 namespace bigmodel::app {
-namespace {
-
-struct Stored {
-  std::int64_t parameters = 0;
-  std::uint64_t size_bytes = 0;
-  std::vector<std::pair<std::string, std::uint64_t>> dtypes;  ///< in order of appearance
-};
-
-Stored stored_of(const Checkpoint& checkpoint) {
-  Stored out;
-  for (const CheckpointTensor& tensor : checkpoint.tensors) {
-    out.parameters += element_count(tensor.shape, tensor.name);
-    out.size_bytes += tensor.size_bytes;
-    const std::string dtype(name(tensor.dtype));
-    auto it = std::ranges::find(out.dtypes, dtype, &std::pair<std::string, std::uint64_t>::first);
-    if (it == out.dtypes.end()) it = out.dtypes.insert(out.dtypes.end(), {dtype, 0});
-    it->second += tensor.size_bytes;
-  }
-  return out;
-}
-
-}  // namespace
 
 OptionSpec exact_option() {
   return {.name = "exact",
@@ -75,23 +53,32 @@ Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Se
   return hub_headers(hub, model.repo_id, model.commit, model.repo_folder, session);
 }
 
-nlohmann::ordered_json stored_json(const Checkpoint& checkpoint) {
-  const Stored stored = stored_of(checkpoint);
-  nlohmann::ordered_json dtypes = nlohmann::ordered_json::object();
-  for (const auto& [dtype, bytes] : stored.dtypes) dtypes[dtype] = bytes;
-  return {{"files", checkpoint.files.size()},
-          {"tensors", checkpoint.tensors.size()},
-          {"parameters", stored.parameters},
-          {"bytes", stored.size_bytes},
-          {"dtypes", std::move(dtypes)}};
+nlohmann::ordered_json dtypes_json(const std::vector<DTypeTotal>& totals) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const DTypeTotal& total : totals) out[std::string(name(total.dtype))] = total.size_bytes;
+  return out;
 }
 
+std::string dtype_names(const std::vector<DTypeTotal>& totals) {
+  std::string out;
+  for (const DTypeTotal& total : totals) out += fmt::format("{}{}", out.empty() ? "" : ", ", name(total.dtype));
+  return out;
+}
+
+nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files) {
+  return {{"files", files},
+          {"tensors", totals.tensors},
+          {"parameters", totals.parameters},
+          {"bytes", totals.size_bytes},
+          {"dtypes", dtypes_json(totals.dtypes)}};
+}
+
+nlohmann::ordered_json stored_json(const Checkpoint& checkpoint) { return stored_json(checkpoint_totals(checkpoint), checkpoint.files.size()); }
+
 std::string stored_line(const Checkpoint& checkpoint) {
-  const Stored stored = stored_of(checkpoint);
-  std::string dtypes;
-  for (const auto& row : stored.dtypes) dtypes += (dtypes.empty() ? "" : ", ") + row.first;
-  return fmt::format("checkpoint: {} tensors, {} parameters, {} in {} {} ({})", checkpoint.tensors.size(), grouped_digits(stored.parameters),
-                     format_binary(stored.size_bytes), checkpoint.files.size(), checkpoint.files.size() == 1 ? "file" : "files", dtypes);
+  const CheckpointTotals totals = checkpoint_totals(checkpoint);
+  return fmt::format("checkpoint: {} tensors, {} parameters, {} in {} {} ({})", totals.tensors, grouped_digits(totals.parameters), format_binary(totals.size_bytes),
+                     checkpoint.files.size(), checkpoint.files.size() == 1 ? "file" : "files", dtype_names(totals.dtypes));
 }
 
 }  // namespace bigmodel::app

@@ -4,8 +4,10 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/checkpoint_totals.h"
 #include "commands/command.h"
 #include "commands/hub_access.h"
 #include "commands/model_argument.h"
@@ -24,6 +26,10 @@ Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::st
 
 /// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once.
 nlohmann::ordered_json stored_json(const Checkpoint& checkpoint);
+nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files);
+/// {dtype: bytes}, and "float32, int64".
+nlohmann::ordered_json dtypes_json(const std::vector<DTypeTotal>& totals);
+std::string dtype_names(const std::vector<DTypeTotal>& totals);
 /// "checkpoint: 200 tensors, 108,340,804 parameters, 413.28 MiB in 1 file (float32)".
 std::string stored_line(const Checkpoint& checkpoint);
 

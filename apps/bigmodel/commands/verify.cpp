@@ -13,6 +13,7 @@
 #include "bigmodel/model/build_meta_graph.h"
 #include "bigmodel/model/compare_tensors.h"
 #include "bigmodel/model/config.h"
+#include "commands/checkpoint_argument.h"
 #include "commands/model_argument.h"
 #include "render/json_text.h"
 
@@ -23,7 +24,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 const CommandSpec& spec() {
-  static const CommandSpec kSpec{
+  static const CommandSpec kSpec = [] {
+    CommandSpec out{
       .name = "verify",
       .summary = "check a checkpoint: its files, its index, its tensors",
       .description =
@@ -32,10 +34,7 @@ const CommandSpec& spec() {
            "strictly as accelerate's load_sharded_checkpoint.",
            "Exit status 0: healthy, 1: not, 6: nothing of it can be read. Warnings and notes leave it healthy. Nothing in a file is ever "
            "executed."},
-      .positionals = {{.name = "CHECKPOINT",
-                       .kind = ValueKind::path,
-                       .value_name = "CHECKPOINT",
-                       .help = "a folder, a weight file or an index.json; without it the current folder"}},
+      .positionals = {checkpoint_positional()},
       .options = {{.name = "deep", .help = "read every tensor: count NaN and infinite values, print a sha256 of each"},
                   {.name = "against",
                    .kind = ValueKind::path,
@@ -51,21 +50,14 @@ const CommandSpec& spec() {
                    .kind = ValueKind::path,
                    .value_name = "FOLDER",
                    .help = "read architecture descriptions (*.arch) of FOLDER too",
-                   .list = ListStyle::commas},
-                  {.name = "variant",
-                   .kind = ValueKind::text,
-                   .value_name = "NAME",
-                   .help = "check the files of a variant: fp16 is model.fp16.safetensors",
-                   .settable = false},
-                  {.name = "under",
-                   .kind = ValueKind::text,
-                   .value_name = "KEY",
-                   .help = "of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module",
-                   .settable = false}},
+                   .list = ListStyle::commas}},
       .examples = {{"bigmodel verify ./model", "headers, index, names and shapes"},
                    {"bigmodel verify ./model --deep --json", "with NaN counts and a digest of every tensor"},
                    {"bigmodel verify ./model-sharded --against ./model", "that nothing was lost"}},
       .stoppable = true};
+    for (OptionSpec& row : checkpoint_option_rows()) out.options.push_back(std::move(row));
+    return out;
+  }();
   return kSpec;
 }
 
@@ -107,8 +99,8 @@ void check_against_config(VerifyReport& report, const Options& options, Session&
   }
 }
 
-Json json_of(const VerifyReport& report, bool deep) {
-  Json json{{"schema", "bigmodel.verify/1"}, {"input", report.checkpoint.path.string()}, {"healthy", healthy(report.findings)}};
+Json json_of(const VerifyReport& report, const std::string& input, bool deep) {
+  Json json{{"schema", "bigmodel.verify/1"}, {"input", input}, {"healthy", healthy(report.findings)}};
   json["findings"] = Json::array();
   for (const Finding& finding : report.findings) {
     Json row{{"severity", to_string(finding.severity)}, {"kind", finding.kind}};
@@ -131,10 +123,10 @@ Json json_of(const VerifyReport& report, bool deep) {
   return json;
 }
 
-std::string text_of(const VerifyReport& report, bool deep) {
+std::string text_of(const VerifyReport& report, const std::string& input, bool deep) {
   const Checkpoint& checkpoint = report.checkpoint;
   const std::size_t files = checkpoint.files.size();
-  std::string out = fmt::format("{}: {}; {} tensors, {} in {} file{}\n", checkpoint.path.string(), healthy(report.findings) ? "healthy" : "not healthy",
+  std::string out = fmt::format("{}: {}; {} tensors, {} in {} file{}\n", input, healthy(report.findings) ? "healthy" : "not healthy",
                                 checkpoint.tensors.size(), format_decimal(checkpoint.tensor_bytes()), files, files == 1 ? "" : "s");
   for (const Finding& finding : report.findings) out += fmt::format("{}: {}\n", to_string(finding.severity), finding.message);
   if (!deep) return out;
@@ -143,20 +135,22 @@ std::string text_of(const VerifyReport& report, bool deep) {
 }
 
 ExitStatus run(const Options& options, Session& session) {
-  const fs::path input = options.find_text("CHECKPOINT").value_or(".");
+  const std::string argument = options.find_text("CHECKPOINT").value_or("");
   const bool deep = options.flag("deep");
   const Disk disk;
-  const std::string variant = options.find_text("variant").value_or("");
-  VerifyReport report = verify_checkpoint(input, {.variant = variant, .under = options.find_text("under").value_or(""), .deep = deep, .disk = &disk}, session.work);
+  const FoundCheckpoint found = find_checkpoint(argument, WantedPart::all, options, session);
+  const OpenOptions open = open_options(options);
+  VerifyReport report = verify_checkpoint(found.path, {.variant = open.variant, .under = open.under, .deep = deep, .disk = &disk}, session.work);
   check_against_config(report, options, session);
   if (const auto against = options.find_text("against")) {
-    const Checkpoint other = open_checkpoint(*against, {.under = {}, .variant = {}, .findings = nullptr, .disk = &disk});
+    const Checkpoint other = find_other_checkpoint(*against, options, session).open({});
     for (Finding& finding : compare_checkpoints(report.checkpoint, other, disk, session.work)) report.findings.push_back(std::move(finding));
   }
+  const std::string name = argument.empty() ? "." : argument;
   if (options.flag("json")) {
-    session.out.line(json_text(json_of(report, deep), session.out.terminal().is_tty));
+    session.out.line(json_text(json_of(report, name, deep), session.out.terminal().is_tty));
   } else if (!options.flag("quiet")) {
-    session.out.write(text_of(report, deep));
+    session.out.write(text_of(report, name, deep));
   }
   return healthy(report.findings) ? ExitStatus::done : ExitStatus::answered_no;
 }

@@ -2,11 +2,13 @@
 // References: IEEE 754 round-to-nearest-even; c10/util/{Half,BFloat16,Float8_e4m3fn,Float8_e5m2}.h for NaN and overflow.
 #include "bigmodel/checkpoint/convert_elements.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 
+#include "bigmodel/checkpoint/element_values.h"
 #include "bigmodel/core/error.h"
 
 namespace bigmodel {
@@ -67,26 +69,6 @@ std::uint8_t to_e4m3fn(float value) {
   return static_cast<std::uint8_t>(sign | static_cast<std::uint32_t>(re + 7) << 3 | m);
 }
 
-template <int exponent, int mantissa, bool finite_only>
-float from_small(std::uint32_t bits) {
-  constexpr int kBias = (1 << (exponent - 1)) - 1;
-  const bool negative = (bits >> (exponent + mantissa) & 1) != 0;
-  const std::uint32_t e = bits >> mantissa & ((1U << exponent) - 1);
-  const std::uint32_t m = bits & ((1U << mantissa) - 1);
-  float out = 0;
-  if (!finite_only && e == (1U << exponent) - 1) {
-    const std::uint32_t nan = (negative ? 0xff800000U : 0x7f800000U) | m << (23 - mantissa);
-    return std::bit_cast<float>(nan);
-  }
-  if (finite_only && e == (1U << exponent) - 1 && m == (1U << mantissa) - 1) return std::bit_cast<float>(negative ? 0xffc00000U : 0x7fc00000U);
-  if (e == 0) {
-    out = std::ldexp(static_cast<float>(m), 1 - kBias - mantissa);
-  } else {
-    out = std::bit_cast<float>((e + 127 - static_cast<std::uint32_t>(kBias)) << 23 | m << (23 - mantissa));
-  }
-  return negative ? -out : out;
-}
-
 template <class T>
 T load(const std::byte* from) {
   T out;
@@ -96,20 +78,6 @@ T load(const std::byte* from) {
 template <class T>
 void store(std::byte* to, T value) {
   std::memcpy(to, &value, sizeof(T));
-}
-
-double to_double(DType from, const std::byte* p) {
-  switch (from) {
-    case DType::float64: return load<double>(p);
-    case DType::float32: return load<float>(p);
-    case DType::float16: return from_small<5, 10, false>(load<std::uint16_t>(p));
-    case DType::bfloat16: return std::bit_cast<float>(static_cast<std::uint32_t>(load<std::uint16_t>(p)) << 16);
-    case DType::float8_e4m3fn: return from_small<4, 3, true>(load<std::uint8_t>(p));
-    case DType::float8_e5m2: return from_small<5, 2, false>(load<std::uint8_t>(p));
-    default: break;
-  }
-  BIGMODEL_ASSERT(false);
-  return 0;
 }
 
 void from_double(double value, DType to, std::byte* p) {
@@ -164,12 +132,21 @@ ConversionCounts convert_elements(DType from, std::span<const std::byte> in, DTy
     for (std::size_t i = 0; i < count; ++i) store(out.data() + 4 * i, static_cast<std::uint32_t>(load<std::uint16_t>(in.data() + 2 * i)) << 16);
     return counts;
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const double value = to_double(from, in.data() + in_item * i);
-    from_double(value, to, out.data() + out_item * i);
-    const double back = to_double(to, out.data() + out_item * i);
-    // Infinite, or cut to the largest number of a format without infinities.
-    if (std::isfinite(value) && (!std::isfinite(back) || (to == DType::float8_e4m3fn && std::fabs(value) >= 464.0))) ++counts.overflowed;
+  std::array<double, 1024> values;
+  std::array<double, 1024> backs;
+  for (std::size_t done = 0; done < count;) {
+    const std::size_t block = std::min(values.size(), count - done);
+    const std::span value = std::span(values).first(block);
+    const std::span back = std::span(backs).first(block);
+    const std::span written = out.subspan(done * out_item, block * out_item);
+    element_values(from, in.subspan(done * in_item, block * in_item), value);
+    for (std::size_t i = 0; i < block; ++i) from_double(value[i], to, written.data() + out_item * i);
+    element_values(to, written, back);
+    for (std::size_t i = 0; i < block; ++i) {
+      // Infinite, or cut to the largest number of a format without infinities.
+      if (std::isfinite(value[i]) && (!std::isfinite(back[i]) || (to == DType::float8_e4m3fn && std::fabs(value[i]) >= 464.0))) ++counts.overflowed;
+    }
+    done += block;
   }
   return counts;
 }

@@ -8,11 +8,9 @@
 #include <set>
 #include <utility>
 
-#include "bigmodel/checkpoint/count_values.h"
 #include "bigmodel/checkpoint/tensor_reader.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
-#include "bigmodel/io/sha256.h"
 
 namespace bigmodel {
 namespace {
@@ -43,42 +41,20 @@ void check_total_size(const Checkpoint& checkpoint, std::vector<Finding>& findin
                       .message = fmt::format("{}: total_size is wrong, expected {}, got {}", checkpoint.index->name, bytes, stated)});
 }
 
-void read_contents(VerifyReport& report, const Disk& disk, const WorkContext& work) {
-  const Checkpoint& checkpoint = report.checkpoint;
-  const std::uint64_t total = checkpoint.tensor_bytes();
-  std::uint64_t done = 0;
-  TensorReader reader(checkpoint, disk);
-  std::vector<std::byte> buffer;
-  for (const CheckpointTensor& tensor : checkpoint.tensors) {
-    TensorContent content;
-    Sha256 hash;
-    for (std::uint64_t at = 0; at < tensor.size_bytes;) {
-      work.throw_if_stopped();
-      buffer.resize(std::min(kChunkBytes, tensor.size_bytes - at));
-      reader.read(tensor, at, buffer);
-      hash.update(buffer);
-      const ValueCounts counts = count_values(tensor.dtype, buffer);
-      content.nan_count += counts.nan_count;
-      content.inf_count += counts.inf_count;
-      at += buffer.size();
-      done += buffer.size();
-      work.report("reading", done, total);
-    }
-    content.sha256 = hash.finish_hex();
-    const std::string& file = checkpoint.files[tensor.file].name;
-    const auto warn = [&](std::uint64_t count, std::string kind, std::string_view what) {
-      if (count == 0) return;
-      report.findings.push_back({.severity = Severity::warning,
-                                 .kind = std::move(kind),
-                                 .file = file,
-                                 .tensor = tensor.name,
-                                 .message = fmt::format("{}: tensor \"{}\" holds {} {}", file, tensor.name, count, what),
-                                 .has_tensor = true});
-    };
-    warn(content.nan_count, "nan", "NaN");
-    warn(content.inf_count, "inf", "infinite values");
-    report.contents.push_back(std::move(content));
-  }
+void warn_of_values(const Checkpoint& checkpoint, std::size_t i, const TensorContent& content, std::vector<Finding>& findings) {
+  const CheckpointTensor& tensor = checkpoint.tensors[i];
+  const std::string& file = checkpoint.files[tensor.file].name;
+  const auto warn = [&](std::uint64_t count, std::string kind, std::string_view what) {
+    if (count == 0) return;
+    findings.push_back({.severity = Severity::warning,
+                        .kind = std::move(kind),
+                        .file = file,
+                        .tensor = tensor.name,
+                        .message = fmt::format("{}: tensor \"{}\" holds {} {}", file, tensor.name, count, what),
+                        .has_tensor = true});
+  };
+  warn(content.nan_count, "nan", "NaN");
+  warn(content.inf_count, "inf", "infinite values");
 }
 
 /// Finds tensors by name, also those that safetensors' writer dropped as aliases of another.
@@ -187,7 +163,10 @@ VerifyReport verify_checkpoint(const std::filesystem::path& path, const VerifyOp
   const bool whole = std::ranges::none_of(report.findings, [](const Finding& f) { return f.severity == Severity::error; });
   // Of what is not all there the sum says nothing new.
   if (whole) check_total_size(report.checkpoint, report.findings);
-  if (options.deep) read_contents(report, disk, work);
+  if (options.deep) {
+    report.contents = read_contents(report.checkpoint, {}, disk, work);
+    for (std::size_t i = 0; i < report.contents.size(); ++i) warn_of_values(report.checkpoint, i, report.contents[i], report.findings);
+  }
   for (const std::string& note : report.checkpoint.notes) {
     report.findings.push_back({.severity = Severity::note, .kind = "note", .message = note});
   }

@@ -9,6 +9,7 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/checkpoint/finding.h"
+#include "bigmodel/checkpoint/tensor_content.h"
 #include "bigmodel/core/progress.h"
 
 namespace bigmodel {
@@ -18,13 +19,6 @@ struct VerifyOptions {
   std::string under;            ///< as OpenOptions
   bool deep = false;            ///< read every tensor
   const Disk* disk = nullptr;   ///< nullptr: the real one
-};
-
-/// What reading one tensor told. A complex element counts once, as NaN if either part is.
-struct TensorContent {
-  std::uint64_t nan_count = 0;
-  std::uint64_t inf_count = 0;
-  std::string sha256;  ///< of the contiguous little-endian bytes, 64 hex digits
 };
 
 struct VerifyReport {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/golden_folders.h"
+#include "support/golden_folders.h"
 
 #include <fstream>
 #include <map>
