@@ -86,6 +86,33 @@ TEST_SUITE("spec/evaluator") {
     CHECK(evaluated("x", "    x = y\n    y = x\n").find("depends on itself") != std::string::npos);
   }
 
+  TEST_CASE("a composite writes keys into a nested config") {
+    const auto width = [](std::string_view with, const spec::Map& data) {
+      spec::SpecLibrary library;
+      library.add_text("m.arch", "model inner\n  config\n    width aka w = 8\n\nmodel outer\n  config\n    hidden = 4\n    tower : inner with " +
+                                     std::string(with) + "\n    let result = tower.width\n\nmodel heir : outer\n  config\n    tower = {w: 9}\n");
+      spec::Evaluator evaluator(library);
+      std::string out;
+      for (const char* model : {"outer", "heir"}) {
+        spec::ConfigView view(evaluator, library.get(model), data, "config.json");
+        try {
+          out += view.get("result").describe() + " ";
+        } catch (const spec::SpecError& e) {
+          out += e.plain() + " ";
+        }
+      }
+      return out;
+    };
+    const spec::Map file{{"tower", spec::Value(spec::Map{{"w", 5}})}};
+    CHECK(width("{width: hidden}", {}) == "4 4 ");
+    CHECK(width("{width: hidden}", file) == "4 4 ");
+    CHECK(width("{w: hidden + 2}", file) == "6 6 ");
+    CHECK(width("{width: null}", file) == "5 5 ");
+    CHECK(width("{depth: 3}", {}) == "8 9 ");
+    CHECK(evaluated("self.model_type", "    self : probe = {model_type: \"elm\"}\n") == "\"probe\"");
+    CHECK(width("7", {}).starts_with("key 'tower': expected a map after 'with', got 7"));
+  }
+
   TEST_CASE("an unknown name or function gets the nearest known one") {
     CHECK(evaluated("hiden", "    hidden = 1\n").find("unknown name 'hiden' in model 'probe'") != std::string::npos);
     CHECK(evaluated("lem([1])") == "error: unknown function 'lem'");

@@ -80,7 +80,22 @@ Value ConfigView::nested_config(const Key& key, const Value& value) {
     if (stated != nullptr && stated->if_string() != nullptr && !stated->if_string()->empty()) type = *stated->if_string();
   }
   const Model& model = evaluator_->library().get(type, key.place, type == key.type ? std::string_view{} : std::string_view(where));
-  return std::make_shared<ConfigView>(*evaluator_, model, *map, where);
+  auto view = std::make_shared<ConfigView>(*evaluator_, model, *map, where);
+  if (key.imposed != nullptr) {
+    const Value values = evaluator_->eval(*key.imposed, Frame(*this));
+    if (values.if_map() == nullptr) {
+      throw SpecError(fmt::format("key '{}': expected a map after 'with', got {}", key.name, values.describe()), key.place);
+    }
+    view->impose(*values.if_map());
+  }
+  return view;
+}
+
+void ConfigView::impose(const Map& values) {
+  for (const auto& [spelling, value] : values) {
+    const auto it = table_->canonical.find(spelling);
+    if (it != table_->canonical.end() && !value.is_null()) data_.insert_or_assign(std::string(it->second), value);
+  }
 }
 
 std::vector<std::string> ConfigView::unknown_keys() const { return unknown_; }

@@ -38,6 +38,8 @@ class ConfigView {
   void nested(std::vector<const ConfigView*>& out) const;
 
  private:
+  /// Writes values over what the file says, under canonical names; a null leaves the file's, and keys that no line mentions are skipped.
+  void impose(const Map& values);
   Value compute(const Key& key);
   Value nested_config(const Key& key, const Value& value);
 

@@ -195,6 +195,7 @@ Value Evaluator::attribute(const Expr& e, const Frame& frame) {
   const Value v = eval(object, frame);
   if (const auto* config = v.if_config()) {
     if ((*config)->has(e.name)) return (*config)->get(e.name);
+    if (e.name == "model_type") return std::string((*config)->model().name);
     if (const Value* raw = (*config)->given(e.name)) return *raw;
     throw SpecError(fmt::format("model type '{}' has no config key '{}'", (*config)->model().name, e.name), e.place,
                     did_you_mean(e.name, (*config)->known_keys()));

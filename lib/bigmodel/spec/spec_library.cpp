@@ -262,6 +262,7 @@ const KeyTable& SpecLibrary::keys(const Model& model) {
         if (key.type.empty() && !key.derived) {
           key.type = inherited->second.type;
           key.any = inherited->second.any;
+          key.imposed = inherited->second.imposed;
         }
       }
       table.canonical[key.name] = key.name;
