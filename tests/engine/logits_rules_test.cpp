@@ -164,7 +164,7 @@ TEST_SUITE("engine/logits_rules") {
     CHECK(compared == 6 * (37 + 8));
   }
 
-  TEST_CASE("greedy search and stopping under configs give the reference's sequences") {
+  TEST_CASE("greedy search, beams and stopping under configs give the reference's sequences") {
     const auto set = test::shared_path("goldens/run");
     if (!set) return;
     const test::TempFolder folder;
@@ -179,7 +179,7 @@ TEST_SUITE("engine/logits_rules") {
       const std::vector<std::int64_t> ids = record.ids("input_ids");
       const auto length = static_cast<std::int64_t>(ids.size() / 2);
       const auto model = test::load_case(folder.path() / entry.path().stem(), DType::float32, "cpu");
-      for (const char* kind : {"greedy", "stopping"}) {
+      for (const char* kind : {"greedy", "beam", "stopping"}) {
         for (const Json& item : record.json.at(kind)) {
           CAPTURE(item.dump());
           TokenBatch prompt;
@@ -191,28 +191,42 @@ TEST_SUITE("engine/logits_rules") {
             prompt.valid.assign(prompt.ids.size(), 1);
             std::fill_n(prompt.valid.begin() + length, 4, std::uint8_t{0});
           }
-          const Json& config = item.at("config");
-          const GenerationConfig generation = parse_generation_config(config.dump(), "the record");
+          const GenerationConfig config = parse_generation_config(item.at("config").dump(), "the record");
           GenerateOptions options;
-          options.max_new_tokens = config.contains("max_new_tokens") ? config.at("max_new_tokens").get<std::int64_t>() : config.at("max_length").get<std::int64_t>() - length;
-          options.eos_ids = generation.eos_token_id;
-          options.rules = logits_rules(generation, length, length + options.max_new_tokens);
-          std::vector<std::vector<std::int64_t>> have;
-          std::size_t longest = 0;
-          const GenerateResult result = generate(*model, prompt, options);
-          for (std::int64_t r = 0; r < prompt.rows; ++r) {
-            have.emplace_back(prompt.ids.begin() + r * length, prompt.ids.begin() + (r + 1) * length);
-            const auto& fresh = result.ids[static_cast<std::size_t>(r)];
-            have.back().insert(have.back().end(), fresh.begin(), fresh.end());
-            longest = std::max(longest, have.back().size());
+          options.max_new_tokens = config.max_new_tokens.value_or(config.max_length.value_or(0) - length);
+          options.eos_ids = config.eos_token_id;
+          options.rules = logits_rules(config, length, length + options.max_new_tokens);
+          options.beams = config.num_beams;
+          options.length_penalty = config.length_penalty;
+          options.early_stopping = config.early_stopping;
+          options.return_sequences = config.num_return_sequences;
+          for (const bool cache : {true, false}) {
+            CAPTURE(cache);
+            options.use_cache = cache;
+            const GenerateResult result = generate(*model, prompt, options);
+            std::vector<std::vector<std::int64_t>> have;
+            std::size_t longest = 0;
+            for (std::size_t r = 0; r < result.ids.size(); ++r) {
+              const auto first = prompt.ids.begin() + static_cast<std::ptrdiff_t>(r) / options.return_sequences * length;
+              have.emplace_back(first, first + length);
+              have.back().insert(have.back().end(), result.ids[r].begin(), result.ids[r].end());
+              longest = std::max(longest, have.back().size());
+            }
+            // The reference's beam search fills up with the end's id where the padding's is 0.
+            const std::int64_t fill = options.beams > 1 && !options.eos_ids.empty() ? options.eos_ids.front() : 0;
+            for (auto& row : have) row.resize(longest, fill);
+            CAPTURE(Json(have).dump());
+            CHECK(have == item.at("sequences").get<std::vector<std::vector<std::int64_t>>>());
+            if (options.beams > 1) {
+              const auto scores = item.at("sequences_scores").get<std::vector<double>>();
+              REQUIRE(result.scores.size() == scores.size());
+              for (std::size_t r = 0; r < scores.size(); ++r) CHECK(result.scores[r] == doctest::Approx(scores[r]).epsilon(1e-4));
+            }
           }
-          for (auto& row : have) row.resize(longest, 0);
-          CAPTURE(Json(have).dump());
-          CHECK(have == item.at("sequences").get<std::vector<std::vector<std::int64_t>>>());
           ++compared;
         }
       }
     }
-    CHECK(compared == 6 * 15);
+    CHECK(compared == 6 * 27);
   }
 }

@@ -339,7 +339,7 @@ ExitStatus run(const Options& options, Session& session) {
     generation.seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
     if (config.num_beams > 1) session.notes.warning(fmt::format("generation_config.json asks for {} beams: one is followed", config.num_beams));
     continuation.emplace(*tokenizer, pair ? std::vector<std::int64_t>{} : result.prompt.ids);
-    generation.on_token = [&](std::int64_t, std::int64_t id) {
+    generation.on_token = [&](std::int64_t, std::int64_t id, float) {
       const std::string piece = continuation->step(id);
       if (json || piece.empty()) return;
       session.out.write(piece);

@@ -12,6 +12,12 @@ std::uint64_t Cache::size_bytes() const {
   return out;
 }
 
+void Cache::select(std::span<const std::int64_t> rows) {
+  for (const auto& s : states_) {
+    if (s != nullptr) s->select(rows);
+  }
+}
+
 void KeyValueState::grow(std::int64_t wanted) {
   const std::int64_t capacity = std::max(wanted, capacity_ + capacity_ / 2);
   const auto moved = [&](const Tensor& old, std::int64_t dim) {
@@ -46,10 +52,21 @@ std::uint64_t KeyValueState::size_bytes() const {
   return static_cast<std::uint64_t>(batch_ * kv_heads_ * capacity_ * (head_dim_ + value_dim_)) * sizeof(float);
 }
 
+void KeyValueState::select(std::span<const std::int64_t> rows) {
+  batch_ = static_cast<std::int64_t>(rows.size());
+  if (length_ == 0) return;
+  keys_ = select_rows(keys_, rows);
+  values_ = select_rows(values_, rows);
+}
+
 std::uint64_t TensorState::size_bytes() const {
   std::uint64_t out = 0;
   for (const Tensor& t : tensors) out += static_cast<std::uint64_t>(t.count()) * sizeof(float);
   return out;
+}
+
+void TensorState::select(std::span<const std::int64_t> rows) {
+  for (Tensor& t : tensors) t = select_rows(t, rows);
 }
 
 }  // namespace bigmodel

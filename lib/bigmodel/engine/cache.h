@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,8 @@ class MixerState {
  public:
   virtual ~MixerState() = default;
   virtual std::uint64_t size_bytes() const = 0;
+  /// Row i becomes what row `rows[i]` was; there may be more or fewer of them afterwards.
+  virtual void select(std::span<const std::int64_t> rows) = 0;
 };
 
 /// One entry per mixer of the model, made when the mixer first runs.
@@ -33,6 +36,8 @@ class Cache {
   std::int64_t columns() const noexcept { return columns_; }
   void advance(std::int64_t columns) { columns_ += columns; }
   std::uint64_t size_bytes() const;
+  /// MixerState::select of every state: what beams do.
+  void select(std::span<const std::int64_t> rows);
 
  private:
   std::vector<std::unique_ptr<MixerState>> states_;
@@ -53,6 +58,7 @@ class KeyValueState : public MixerState {
   std::int64_t length() const noexcept { return length_; }
   std::int64_t capacity() const noexcept { return capacity_; }
   std::uint64_t size_bytes() const override;
+  void select(std::span<const std::int64_t> rows) override;
 
  private:
   void grow(std::int64_t wanted);
@@ -62,13 +68,14 @@ class KeyValueState : public MixerState {
   Tensor keys_, values_;
 };
 
-/// Some float32 tensors, zero at first: convolution tails and recurrent states.
+/// Some float32 tensors [batch, ...], zero at first: convolution tails and recurrent states.
 class TensorState : public MixerState {
  public:
   explicit TensorState(std::vector<Shape> shapes) {
     for (Shape& s : shapes) tensors.push_back(Tensor::zeros(std::move(s)));
   }
   std::uint64_t size_bytes() const override;
+  void select(std::span<const std::int64_t> rows) override;
 
   std::vector<Tensor> tensors;
 };

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <random>
-#include <span>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/generation/beam_search.h"
+#include "bigmodel/engine/generation/token_choice.h"
 
 namespace bigmodel {
 namespace {
@@ -18,38 +17,43 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::int64_t largest(const float* logits, std::int64_t count) {
-  std::int64_t best = 0;
-  for (std::int64_t i = 1; i < count; ++i) {
-    if (logits[i] > logits[best]) best = i;
+void check(const GenerateOptions& options) {
+  if (options.max_new_tokens < 0) throw UsageError(fmt::format("new tokens: {}, expected 0 or more", options.max_new_tokens));
+  if (options.beams < 1 || options.beams > kMostBeams) throw UsageError(fmt::format("beams: {}, expected 1 to {}", options.beams, kMostBeams));
+  const std::int64_t most = options.beams > 1 ? options.beams : options.sample ? kMostBeams : 1;
+  if (options.return_sequences < 1 || options.return_sequences > most) {
+    throw UsageError(fmt::format("sequences of a prompt: {}, expected 1 to {}", options.return_sequences, most), "more need as many beams, or draws");
   }
-  return best;
 }
 
-/// The softmax's share of each token on a line from 0 to 1, and where a random number falls on it.
-std::int64_t drawn(std::span<const float> scores, std::mt19937_64& random) {
-  const float top = *std::ranges::max_element(scores);
-  double total = 0;
-  for (const float s : scores) total += std::exp(static_cast<double>(s) - top);
-  double left = static_cast<double>(random() >> 11) * 0x1p-53 * total;
-  std::int64_t last = largest(scores.data(), static_cast<std::int64_t>(scores.size()));
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const double share = std::exp(static_cast<double>(scores[i]) - top);
-    if (share > 0 && left < share) return static_cast<std::int64_t>(i);
-    left -= share;
+/// One token a row and pass, until every row has ended.
+void choose_tokens(Decoding& decoding, Tensor logits, std::vector<RowSoFar> rows, const GenerateOptions& options, GenerateResult& out) {
+  std::mt19937_64 random(options.seed);
+  const EndOfRow end(options);
+  std::vector<bool> ended(rows.size(), false);
+  for (std::int64_t count = 1; count <= options.max_new_tokens; ++count) {
+    const std::int64_t vocabulary = logits.width();
+    const std::int64_t last = logits.rows() / decoding.rows();
+    std::vector<std::int64_t> next(rows.size(), options.pad_id);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      if (ended[r]) continue;
+      const float* own = logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * vocabulary;
+      std::vector<float> scores(own, own + vocabulary);
+      apply_rules(options.rules, rows[r], scores);
+      next[r] = options.sample ? drawn_from(scores, random) : largest_of(scores);
+      rows[r].ids.push_back(next[r]);
+      out.ids[r].push_back(next[r]);
+      if (options.logprobs) out.logprobs[r].push_back(log_softmax({own, static_cast<std::size_t>(vocabulary)})[static_cast<std::size_t>(next[r])]);
+      if (options.on_token) options.on_token(static_cast<std::int64_t>(r), next[r], options.logprobs ? out.logprobs[r].back() : 0);
+      if (const std::optional<FinishReason> reason = end.reason(rows[r].ids, count)) {
+        ended[r] = true;
+        out.finish[r] = *reason;
+      }
+    }
+    if (std::ranges::all_of(ended, [](bool e) { return e; })) return;
+    logits = decoding.step(next);
+    ++out.decode_steps;
   }
-  return last;
-}
-
-/// Every row with one more id behind it.
-std::vector<std::int64_t> joined(const std::vector<std::int64_t>& ids, const std::vector<std::int64_t>& next, std::int64_t rows) {
-  const auto length = static_cast<std::ptrdiff_t>(ids.size()) / rows;
-  std::vector<std::int64_t> out;
-  for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    out.insert(out.end(), ids.begin() + r * length, ids.begin() + (r + 1) * length);
-    out.push_back(next[static_cast<std::size_t>(r)]);
-  }
-  return out;
 }
 
 }  // namespace
@@ -85,83 +89,38 @@ TokenBatch pad_left(const std::vector<std::vector<std::int64_t>>& prompts, std::
 }
 
 GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const GenerateOptions& options) {
+  check(options);
   GenerateResult out;
-  const auto rows = static_cast<std::size_t>(prompt.rows);
-  out.ids.resize(rows);
-  out.finish.assign(rows, FinishReason::length);
-  std::vector<bool> ended(rows, false);
-  std::mt19937_64 random(options.seed);
-  std::vector<std::vector<std::int64_t>> history(rows);
-  std::vector<std::size_t> padding(rows, 0);
-  for (std::size_t r = 0; r < rows; ++r) {
-    const auto from = prompt.ids.begin() + static_cast<std::ptrdiff_t>(r) * prompt.length;
-    history[r].assign(from, from + prompt.length);
-    while (!prompt.valid.empty() && padding[r] < history[r].size() && prompt.valid[r * history[r].size() + padding[r]] == 0) ++padding[r];
-  }
-  Cache cache;
-  ForwardState state;
-  state.batch = prompt.rows;
-  state.length = prompt.length;
-  state.valid = prompt.valid;
-  state.cache = options.use_cache ? &cache : nullptr;
-  state.last_only = !options.all_logits;
-  state.work = options.work;
-  state.memory_valid = prompt.encoder_valid;
-  place_tokens(state);
-
-  std::vector<std::int64_t> ids = prompt.ids;
+  Decoding decoding(model, prompt, options.use_cache, options.work);
   auto start = std::chrono::steady_clock::now();
-  Tensor logits = model.forward({Tensor::of_ids({prompt.rows, prompt.length}, prompt.ids), prompt.encoder_input}, state);
-  cache.advance(prompt.length);
+  Tensor logits = decoding.run_prompt(options.all_logits);
   out.prefill_s = seconds_since(start);
   if (options.all_logits) out.logits = logits;
 
   start = std::chrono::steady_clock::now();
-  for (std::int64_t step = 0; step < options.max_new_tokens; ++step) {
-    const std::int64_t vocabulary = logits.width();
-    const std::int64_t last = logits.rows() / prompt.rows;
-    std::vector<std::int64_t> next(rows, options.pad_id);
-    for (std::size_t r = 0; r < rows; ++r) {
-      if (ended[r]) continue;
-      const float* row = logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * vocabulary;
-      std::vector<float> scores(row, row + vocabulary);
-      for (const LogitsRule& rule : options.rules) rule.apply(TokenIds(history[r]).subspan(rule.without_padding ? padding[r] : 0), scores);
-      next[r] = options.sample ? drawn(scores, random) : largest(scores.data(), vocabulary);
-      history[r].push_back(next[r]);
-      out.ids[r].push_back(next[r]);
-      if (options.on_token) options.on_token(static_cast<std::int64_t>(r), next[r]);
-      if (std::ranges::find(options.eos_ids, next[r]) != options.eos_ids.end()) {
-        ended[r] = true;
-        out.finish[r] = FinishReason::eos;
+  std::vector<RowSoFar> rows = rows_of(prompt);
+  const auto results = static_cast<std::size_t>(prompt.rows * options.return_sequences);
+  out.ids.resize(results);
+  out.finish.assign(results, FinishReason::length);
+  if (options.logprobs) out.logprobs.resize(results);
+  if (options.beams > 1) {
+    if (options.max_new_tokens > 0) search_beams(decoding, logits, std::move(rows), options, out);
+  } else {
+    if (options.return_sequences > 1) {
+      std::vector<std::int64_t> copies;
+      std::vector<RowSoFar> copied;
+      for (std::size_t i = 0; i < results; ++i) {
+        copies.push_back(static_cast<std::int64_t>(i) / options.return_sequences);
+        copied.push_back(rows[static_cast<std::size_t>(copies.back())]);
       }
+      decoding.select(copies);
+      logits = select_rows(logits, copies);
+      rows = std::move(copied);
     }
-    if (step + 1 == options.max_new_tokens || std::ranges::all_of(ended, [](bool e) { return e; })) break;
-    if (!state.valid.empty()) {
-      std::vector<std::uint8_t> valid;
-      const std::int64_t columns = state.columns();
-      for (std::size_t r = 0; r < rows; ++r) {
-        const auto from = state.valid.begin() + static_cast<std::ptrdiff_t>(r) * columns;
-        valid.insert(valid.end(), from, from + columns);
-        valid.push_back(1);
-      }
-      state.valid = std::move(valid);
-    }
-    state.last_only = true;
-    if (options.use_cache) {
-      state.past = cache.columns();
-      state.length = 1;
-    } else {
-      next = joined(ids, next, prompt.rows);
-      ids = next;
-      ++state.length;
-    }
-    place_tokens(state);
-    logits = model.forward(Tensor::of_ids({prompt.rows, state.length}, next), state);
-    cache.advance(1);
-    ++out.decode_steps;
+    choose_tokens(decoding, logits, std::move(rows), options, out);
   }
   out.decode_s = seconds_since(start);
-  out.cache_bytes = cache.size_bytes();
+  out.cache_bytes = decoding.cache_bytes();
   return out;
 }
 

@@ -66,4 +66,17 @@ void scale_by(const Tensor& a, float factor) {
   for (std::int64_t i = 0; i < a.count(); ++i) to[i] *= factor;
 }
 
+Tensor select_rows(const Tensor& from, std::span<const std::int64_t> rows) {
+  Shape shape = from.shape();
+  const std::int64_t entries = shape.front();
+  const std::size_t size = entries == 0 ? 0 : static_cast<std::size_t>(byte_count(from.dtype(), from.count() / entries));
+  shape.front() = static_cast<std::int64_t>(rows.size());
+  Tensor out(std::move(shape), from.dtype());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    BIGMODEL_ASSERT(rows[i] >= 0 && rows[i] < entries);
+    std::memcpy(out.bytes() + i * size, from.bytes() + static_cast<std::size_t>(rows[i]) * size, size);
+  }
+  return out;
+}
+
 }  // namespace bigmodel

@@ -49,5 +49,7 @@ void add_to(const Tensor& a, const Tensor& b);
 /// a += scale * b.
 void add_scaled_to(const Tensor& a, const Tensor& b, float scale);
 void scale_by(const Tensor& a, float factor);
+/// Entry i along the first dimension is a copy of entry `rows[i]`. Throws FormatError where the size does not fit 64 bits.
+Tensor select_rows(const Tensor& from, std::span<const std::int64_t> rows);
 
 }  // namespace bigmodel

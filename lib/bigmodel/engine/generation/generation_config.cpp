@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,20 @@ namespace bigmodel {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+/// Keys of transformers that change the result and are not followed, with the value that asks for nothing.
+constexpr std::array<std::pair<const char*, const char*>, 12> kNotFollowed = {{{"guidance_scale", "1.0"},
+                                                                               {"watermarking_config", "null"},
+                                                                               {"token_healing", "false"},
+                                                                               {"num_beam_groups", "1"},
+                                                                               {"diversity_penalty", "0.0"},
+                                                                               {"penalty_alpha", "0.0"},
+                                                                               {"dola_layers", "null"},
+                                                                               {"force_words_ids", "null"},
+                                                                               {"constraints", "null"},
+                                                                               {"encoder_no_repeat_ngram_size", "0"},
+                                                                               {"forced_decoder_ids", "null"},
+                                                                               {"use_mtp", "false"}}};
 
 class Reader {
  public:
@@ -44,6 +59,18 @@ class Reader {
     if (v != nullptr && !v->is_boolean()) refuse(key, "true or false");
     return v != nullptr && v->get<bool>();
   }
+  std::int64_t count(const char* key) const {
+    const Json* v = find(key);
+    if (v != nullptr && whole(key, *v) < 1) refuse(key, "1 or more");
+    return v == nullptr ? 1 : v->get<std::int64_t>();
+  }
+  std::vector<std::string> texts(const char* key) const {
+    const Json* v = find(key);
+    if (v == nullptr) return {};
+    if (v->is_string()) return {v->get<std::string>()};
+    if (!v->is_array() || !std::ranges::all_of(*v, [](const Json& t) { return t.is_string(); })) refuse(key, "a text or a list of texts");
+    return v->get<std::vector<std::string>>();
+  }
   std::vector<std::int64_t> list(const char* key, const Json& v) const {
     if (!v.is_array()) return {whole(key, v)};
     std::vector<std::int64_t> out;
@@ -68,12 +95,24 @@ GenerationConfig parse_generation_config(std::string_view text, const std::strin
   const Reader r(json, where);
   constexpr double kHuge = 1e30;
   constexpr double kTiny = 1e-30;
+  constexpr double kLargestPower = 100;
   GenerationConfig out;
   out.do_sample = r.boolean("do_sample");
   out.renormalize_logits = r.boolean("renormalize_logits");
-  std::optional<std::int64_t> beams;
-  r.integer("num_beams", beams);
-  out.num_beams = beams.value_or(1);
+  out.remove_invalid_values = r.boolean("remove_invalid_values");
+  out.num_beams = r.count("num_beams");
+  out.num_return_sequences = r.count("num_return_sequences");
+  std::optional<double> length_penalty;
+  r.number("length_penalty", length_penalty, -kLargestPower, kLargestPower);
+  out.length_penalty = length_penalty.value_or(1);
+  if (const Json* v = r.find("early_stopping")) {
+    if (!v->is_boolean() && *v != "never") r.refuse("early_stopping", "true, false or \"never\"");
+    out.early_stopping = !v->is_boolean() ? EarlyStopping::never : v->get<bool>() ? EarlyStopping::yes : EarlyStopping::no;
+  }
+  r.integer("max_new_tokens", out.max_new_tokens);
+  r.integer("max_length", out.max_length);
+  r.number("max_time", out.max_time, 0, kHuge);
+  out.stop_strings = r.texts("stop_strings");
   r.number("temperature", out.temperature, out.do_sample ? kTiny : 0, kHuge);
   r.number("top_p", out.top_p, 0, 1);
   r.number("min_p", out.min_p, 0, 1);
@@ -109,6 +148,9 @@ GenerationConfig parse_generation_config(std::string_view text, const std::strin
   if (const Json* v = r.find("exponential_decay_length_penalty")) {
     if (!v->is_array() || v->size() != 2 || !(*v)[1].is_number()) r.refuse("exponential_decay_length_penalty", "[start, factor]");
     out.exponential_decay_length_penalty.emplace(r.whole("exponential_decay_length_penalty", (*v)[0]), (*v)[1].get<double>());
+  }
+  for (const auto& [key, idle] : kNotFollowed) {
+    if (const Json* v = r.find(key); v != nullptr && *v != Json::parse(idle)) out.not_followed.emplace_back(key);
   }
   return out;
 }
@@ -161,6 +203,7 @@ std::vector<LogitsRule> logits_rules(const GenerationConfig& c, std::int64_t pro
       }
     });
   }
+  if (c.remove_invalid_values) add("InfNanRemoveLogitsProcessor", [](TokenIds, Scores s) { finite_rule(s); });
   if (c.exponential_decay_length_penalty) {
     add("ExponentialDecayLengthPenalty", [=, p = *c.exponential_decay_length_penalty](TokenIds ids, Scores s) {
       exponential_decay_rule(s, length(ids), prompt_length + p.first, static_cast<float>(p.second), ends);

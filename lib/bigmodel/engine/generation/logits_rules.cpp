@@ -12,17 +12,6 @@ namespace {
 
 constexpr float kRemoved = -std::numeric_limits<float>::infinity();
 
-std::vector<float> log_softmax(std::span<const float> scores) {
-  const float top = *std::ranges::max_element(scores);
-  double sum = 0;
-  for (const float s : scores) sum += std::exp(static_cast<double>(s) - top);
-  const double shift = top + std::log(sum);
-  std::vector<float> out;
-  out.reserve(scores.size());
-  for (const float s : scores) out.push_back(static_cast<float>(s - shift));
-  return out;
-}
-
 std::vector<float> softmax(std::span<const float> scores) {
   const float top = *std::ranges::max_element(scores);
   double sum = 0;
@@ -63,6 +52,17 @@ double entropy_of(std::span<const float> log_probabilities) {
 bool is_token(Scores scores, std::int64_t id) { return id >= 0 && id < static_cast<std::int64_t>(scores.size()); }
 
 }  // namespace
+
+std::vector<float> log_softmax(std::span<const float> scores) {
+  const float top = *std::ranges::max_element(scores);
+  double sum = 0;
+  for (const float s : scores) sum += std::exp(static_cast<double>(s) - top);
+  const double shift = top + std::log(sum);
+  std::vector<float> out;
+  out.reserve(scores.size());
+  for (const float s : scores) out.push_back(static_cast<float>(s - shift));
+  return out;
+}
 
 void temperature_rule(Scores scores, float temperature) {
   for (float& s : scores) s /= temperature;
@@ -189,6 +189,13 @@ void exponential_decay_rule(Scores scores, std::int64_t length, std::int64_t sta
   const auto grown = static_cast<float>(std::pow(static_cast<double>(factor), static_cast<double>(length - start)) - 1);
   for (const std::int64_t id : ends) {
     if (is_token(scores, id)) scores[static_cast<std::size_t>(id)] += std::abs(scores[static_cast<std::size_t>(id)]) * grown;
+  }
+}
+
+void finite_rule(Scores scores) {
+  for (float& s : scores) {
+    constexpr float kMost = std::numeric_limits<float>::max();
+    s = std::isnan(s) ? 0 : std::clamp(s, -kMost, kMost);
   }
 }
 

@@ -12,6 +12,9 @@ namespace bigmodel {
 using Scores = std::span<float>;               ///< one row, the whole vocabulary; removed tokens become minus infinity
 using TokenIds = std::span<const std::int64_t>;  ///< the row so far, prompt and padding included
 
+/// Of one row: the logarithms of its softmax. Sums in double.
+std::vector<float> log_softmax(std::span<const float> scores);
+
 void temperature_rule(Scores scores, float temperature);
 /// Keeps the `top_k` largest and what equals the last of them.
 void top_k_rule(Scores scores, std::int64_t top_k, std::int64_t min_keep = 1);
@@ -36,6 +39,8 @@ void suppress_rule(Scores scores, TokenIds tokens);
 void force_rule(Scores scores, std::int64_t token);
 /// From `start` tokens on, the ends become likelier by factor^(tokens beyond start).
 void exponential_decay_rule(Scores scores, std::int64_t length, std::int64_t start, float factor, TokenIds ends);
+/// Not-a-numbers become 0, infinities the largest finite numbers.
+void finite_rule(Scores scores);
 void normalize_rule(Scores scores);
 
 }  // namespace bigmodel

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/generation/decoding.h"
+
+namespace bigmodel {
+namespace {
+
+/// Rows of `width` values, those named.
+template <typename T>
+std::vector<T> selected(const std::vector<T>& values, std::int64_t width, std::span<const std::int64_t> rows) {
+  std::vector<T> out;
+  if (values.empty()) return out;
+  out.reserve(rows.size() * static_cast<std::size_t>(width));
+  for (const std::int64_t r : rows) out.insert(out.end(), values.begin() + r * width, values.begin() + (r + 1) * width);
+  return out;
+}
+
+/// Every row of `width` values with one more behind it.
+template <typename T, typename Next>
+std::vector<T> appended(const std::vector<T>& values, std::int64_t width, std::int64_t rows, Next next) {
+  std::vector<T> out;
+  out.reserve(values.size() + static_cast<std::size_t>(rows));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    out.insert(out.end(), values.begin() + r * width, values.begin() + (r + 1) * width);
+    out.push_back(next(r));
+  }
+  return out;
+}
+
+}  // namespace
+
+Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, bool use_cache, const WorkContext& work)
+    : model_(model), ids_(prompt.ids), encoder_input_(prompt.encoder_input) {
+  state_.batch = prompt.rows;
+  state_.length = prompt.length;
+  state_.valid = prompt.valid;
+  state_.cache = use_cache ? &cache_ : nullptr;
+  state_.work = work;
+  state_.memory_valid = prompt.encoder_valid;
+}
+
+Tensor Decoding::run_prompt(bool all_logits) {
+  state_.last_only = !all_logits;
+  place_tokens(state_);
+  Tensor logits = model_.forward({Tensor::of_ids({state_.batch, state_.length}, ids_), encoder_input_}, state_);
+  cache_.advance(state_.length);
+  state_.last_only = true;
+  return logits;
+}
+
+Tensor Decoding::step(std::span<const std::int64_t> next) {
+  if (!state_.valid.empty()) state_.valid = appended(state_.valid, state_.columns(), state_.batch, [](std::int64_t) { return std::uint8_t{1}; });
+  std::span<const std::int64_t> input = next;
+  if (state_.cache != nullptr) {
+    state_.past = cache_.columns();
+    state_.length = 1;
+  } else {
+    ids_ = appended(ids_, state_.length, state_.batch, [&](std::int64_t r) { return next[static_cast<std::size_t>(r)]; });
+    input = ids_;
+    ++state_.length;
+  }
+  place_tokens(state_);
+  Tensor logits = model_.forward(Tensor::of_ids({state_.batch, state_.length}, input), state_);
+  cache_.advance(1);
+  return logits;
+}
+
+void Decoding::select(std::span<const std::int64_t> rows) {
+  cache_.select(rows);
+  state_.valid = selected(state_.valid, state_.columns(), rows);
+  if (state_.cache == nullptr) ids_ = selected(ids_, state_.length, rows);
+  if (!state_.memory.empty()) {
+    state_.memory_valid = selected(state_.memory_valid, static_cast<std::int64_t>(state_.memory_valid.size()) / state_.batch, rows);
+    Shape shape = state_.memory.shape();
+    shape.front() = shape.front() / state_.batch * static_cast<std::int64_t>(rows.size());
+    state_.memory = select_rows(state_.memory.reshaped({state_.batch, state_.memory.count() / state_.batch}), rows).reshaped(std::move(shape));
+  }
+  state_.batch = static_cast<std::int64_t>(rows.size());
+}
+
+}  // namespace bigmodel

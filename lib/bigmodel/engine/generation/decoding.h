@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch of prompts on its way through a model: the prompt in one pass, then a token a pass, with a cache or without.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "bigmodel/engine/big_modeling.h"
+
+namespace bigmodel {
+
+/// Prompts of a batch, padded to one length.
+struct TokenBatch {
+  std::int64_t rows = 0, length = 0;
+  std::vector<std::int64_t> ids;        ///< [rows, length]
+  std::vector<std::uint8_t> valid;      ///< [rows, length], 0 for padding; empty: no padding
+  Tensor encoder_input;                 ///< of encoder-decoders: ids [rows, encoder length] or features; `ids` then start the decoder
+  std::vector<std::uint8_t> encoder_valid;   ///< [rows, encoder length], 0 for padding; empty: no padding
+};
+
+/// One thread. Throws what the model's forward throws.
+class Decoding {
+ public:
+  /// Without a cache every step runs the whole sequence again. `model` must outlive it.
+  Decoding(LoadedModel& model, const TokenBatch& prompt, bool use_cache, const WorkContext& work);
+  Decoding(const Decoding&) = delete;
+  Decoding& operator=(const Decoding&) = delete;
+
+  /// Logits of the prompt: [rows, 1, vocabulary] of its last token, or [rows, length, vocabulary]. Once, before any step.
+  Tensor run_prompt(bool all_logits);
+  /// Logits [rows, 1, vocabulary] behind one more token a row.
+  Tensor step(std::span<const std::int64_t> next);
+  /// From here on row i goes on from what was row `rows[i]`; there may be more or fewer of them.
+  void select(std::span<const std::int64_t> rows);
+
+  std::int64_t rows() const noexcept { return state_.batch; }
+  std::uint64_t cache_bytes() const { return cache_.size_bytes(); }
+
+ private:
+  LoadedModel& model_;
+  Cache cache_;
+  ForwardState state_;
+  std::vector<std::int64_t> ids_;   ///< [rows, columns] so far; kept without a cache only
+  Tensor encoder_input_;
+};
+
+}  // namespace bigmodel
