@@ -175,12 +175,31 @@ _bigmodel() {
     run)
       case $prev in
         --prompt|-p) COMPREPLY=(); return ;;
+        --prompt-file|-f) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --batch) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --batch-size) COMPREPLY=(); return ;;
+        --system) COMPREPLY=(); return ;;
+        --pair) COMPREPLY=(); return ;;
         --ids) COMPREPLY=(); return ;;
         --ids-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --input) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --temperature) COMPREPLY=(); return ;;
+        --top-k) COMPREPLY=(); return ;;
+        --top-p) COMPREPLY=(); return ;;
+        --min-p) COMPREPLY=(); return ;;
+        --repetition-penalty) COMPREPLY=(); return ;;
+        --num-beams) COMPREPLY=(); return ;;
+        --num-return-sequences) COMPREPLY=(); return ;;
+        --length-penalty) COMPREPLY=(); return ;;
         --seed) COMPREPLY=(); return ;;
         --max-new-tokens) COMPREPLY=(); return ;;
+        --min-new-tokens) COMPREPLY=(); return ;;
+        --max-time) COMPREPLY=(); return ;;
+        --stop) COMPREPLY=(); return ;;
+        --generation-config) COMPREPLY=(); return ;;
         --logits) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        --input) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --format) COMPREPLY=($(compgen -W 'text json jsonl' -- "$cur")); return ;;
+        --context) COMPREPLY=(); return ;;
         --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
         --threads) COMPREPLY=(); return ;;
         --device-map) COMPREPLY=(); return ;;
@@ -195,7 +214,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--prompt --ids --ids-file --greedy --seed --max-new-tokens --logits --input --dtype --threads --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --context --dtype --threads --device-map --max-memory --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

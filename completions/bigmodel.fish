@@ -141,13 +141,34 @@ complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l offline -d 'use
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from inspect' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s p -l prompt -d 'the prompt; - reads standard input' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -s f -l prompt-file -d 'the prompt from a text file' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l batch -d 'prompts, one a line, run side by side; each answer is a line of JSON text' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l batch-size -d 'prompts of --batch that are run at once' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l chat -d 'talk to the model through its chat template'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l system -d 'with --chat: the system message before the conversation' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l pair -d 'of encoders: the second text, such as the one that a question is about' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids -d 'the prompt as token ids, such as 1,15,7' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids-file -d 'prompts as token ids from a JSON file' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, for encoders and encoder-decoders' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l greedy -d 'take the likeliest token in each step, whatever generation_config.json says'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l temperature -d 'draw tokens, with scores divided by T; 0 draws none' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l top-k -d 'draw from the N likeliest tokens' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l top-p -d 'draw from the likeliest tokens that add up to P' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l min-p -d 'draw from tokens at least P times as likely as the likeliest' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l repetition-penalty -d 'make tokens that were there less likely (R > 1)' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l num-beams -d 'follow the N likeliest continuations side by side (beam search)' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l num-return-sequences -d 'continuations of each prompt, drawn or of beams' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l length-penalty -d 'of beams: above 0 prefers long, below 0 short continuations' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l seed -d 'of the draws, where tokens are drawn' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-new-tokens -d 'stop after N new tokens; 0 runs the prompt only' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l min-new-tokens -d 'do not end before N new tokens' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-time -d 'stop after the token in work at that time' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l stop -d 'end where TEXT has come out; a JSON list for several, such as ["\\n\\n", "User:"]' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l generation-config -d 'keys that go before generation_config.json\'s: a file, or JSON such as {"no_repeat_ngram_size": 2}' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logprobs -d 'give the log probability of every new token, under the model\'s own softmax (JSON)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, for encoders and encoder-decoders' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l format -d 'how the result is printed: jsonl gives a line for the start, for each token at once, and for the end' -x -a 'text json jsonl'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l context -d 'tokens of a sequence, prompt and new ones, that there must be room for' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x

@@ -236,13 +236,34 @@ _bigmodel() {
         run)
           _arguments \
             {-p,--prompt}'[the prompt; - reads standard input]:TEXT: ' \
+            {-f,--prompt-file}'[the prompt from a text file]:FILE:_files' \
+            '--batch[prompts, one a line, run side by side; each answer is a line of JSON text]:FILE:_files' \
+            '--batch-size[prompts of --batch that are run at once]:N: ' \
+            '--chat[talk to the model through its chat template]' \
+            '--system[with --chat\: the system message before the conversation]:TEXT: ' \
+            '--pair[of encoders\: the second text, such as the one that a question is about]:TEXT: ' \
             '--ids[the prompt as token ids, such as 1,15,7]:IDS: ' \
             '--ids-file[prompts as token ids from a JSON file]:FILE:_files' \
+            '--input[named input tensors from a safetensors file, for encoders and encoder-decoders]:FILE:_files' \
             '--greedy[take the likeliest token in each step, whatever generation_config.json says]' \
+            '--temperature[draw tokens, with scores divided by T; 0 draws none]:T: ' \
+            '--top-k[draw from the N likeliest tokens]:N: ' \
+            '--top-p[draw from the likeliest tokens that add up to P]:P: ' \
+            '--min-p[draw from tokens at least P times as likely as the likeliest]:P: ' \
+            '--repetition-penalty[make tokens that were there less likely (R > 1)]:R: ' \
+            '--num-beams[follow the N likeliest continuations side by side (beam search)]:N: ' \
+            '--num-return-sequences[continuations of each prompt, drawn or of beams]:N: ' \
+            '--length-penalty[of beams\: above 0 prefers long, below 0 short continuations]:X: ' \
             '--seed[of the draws, where tokens are drawn]:N: ' \
             '--max-new-tokens[stop after N new tokens; 0 runs the prompt only]:N: ' \
+            '--min-new-tokens[do not end before N new tokens]:N: ' \
+            '--max-time[stop after the token in work at that time]:SECONDS: ' \
+            '--stop[end where TEXT has come out; a JSON list for several, such as \["\n\n", "User\:"\]]:TEXT: ' \
+            '--generation-config[keys that go before generation_config.json'\''s\: a file, or JSON such as {"no_repeat_ngram_size"\: 2}]:FILE: ' \
+            '--logprobs[give the log probability of every new token, under the model'\''s own softmax (JSON)]' \
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
-            '--input[named input tensors from a safetensors file, for encoders and encoder-decoders]:FILE:_files' \
+            '--format[how the result is printed\: jsonl gives a line for the start, for each token at once, and for the end]:FORMAT:(text json jsonl)' \
+            '--context[tokens of a sequence, prompt and new ones, that there must be room for]:N: ' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
             '--threads[threads that compute; without it as many as this process may use]:N: ' \
             '--device-map[where weights lie\: auto, cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \

@@ -30,14 +30,6 @@ Json device_json(const DeviceKey& device) {
   return std::visit([](const auto& key) { return Json(key); }, device);
 }
 
-/// An object with keys in order; appended without looking for equal ones, which a map does not have.
-Json device_map_json(const DeviceMap& map) {
-  Json out = Json::object();
-  auto& object = out.get_ref<Json::object_t&>();
-  for (const auto& [name, device] : map) object.Json::object_t::Container::emplace_back(name, device_json(device));
-  return out;
-}
-
 Json device_row_json(const DeviceRow& row) {
   Json out = {{"device", device_json(row.device)}};
   if (row.budget_bytes) out["budget_bytes"] = *row.budget_bytes;
@@ -131,6 +123,14 @@ std::string rate_text(double tokens_per_second) {
 std::string tier_text(const std::string& bound) { return bound == "cpu" || bound == "disk" ? bound : "device " + bound; }
 
 }  // namespace
+
+nlohmann::ordered_json device_map_json(const DeviceMap& map) {
+  Json out = Json::object();
+  // Appended without looking for equal keys, which a map does not have.
+  auto& object = out.get_ref<Json::object_t&>();
+  for (const auto& [name, device] : map) object.Json::object_t::Container::emplace_back(name, device_json(device));
+  return out;
+}
 
 nlohmann::ordered_json map_json(const MapCall& call, const MapResult& result) {
   Json out;

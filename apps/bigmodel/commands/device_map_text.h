@@ -12,6 +12,9 @@
 
 namespace bigmodel::app {
 
+/// {"transformer.wte": 0, ...}: keys in the map's order.
+nlohmann::ordered_json device_map_json(const DeviceMap& map);
+
 /// dtype, policy, hf_device_map, devices, fits, messages, ... : what follows the common keys.
 nlohmann::ordered_json map_json(const MapCall& call, const MapResult& result);
 

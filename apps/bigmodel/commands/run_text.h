@@ -2,12 +2,15 @@
 // What a run has done, as JSON and for people.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "bigmodel/engine/generate.h"
 #include "bigmodel/engine/infer.h"
 #include "commands/model_argument.h"
+#include "commands/run_answers.h"
+#include "commands/run_model.h"
 #include "render/output.h"
 
 namespace bigmodel::app {
@@ -15,20 +18,25 @@ namespace bigmodel::app {
 struct RunResult {
   FoundModel model;
   DType dtype = DType::float32;
-  TokenBatch prompt;
+  std::vector<std::vector<std::int64_t>> prompt_ids;   ///< of each prompt, without padding
   GenerateResult generated;
   NamedTensors outputs;             ///< of a model that does not generate
-  std::vector<std::string> texts;   ///< empty without a tokenizer
+  std::vector<Answers> answers;     ///< what those mean; may be empty
+  std::vector<std::string> texts;   ///< of each result; empty without a tokenizer
   Placement placement;
   DeviceMap device_map;
   double load_s = 0;
-  std::uint64_t peak_rss_bytes = 0;
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
+
+  /// New tokens behind each result's first one, a second: what decoding achieved. 0 where there were none.
+  double tokens_per_second() const;
+  /// What a loaded model says of itself.
+  void describe(const RunModel& model);
 };
 
 /// The object of design `run`. `graph` names type and class.
-void print_run_json(const RunResult& result, const MetaGraph& graph, Output& out);
+nlohmann::ordered_json run_json(const RunResult& result, const MetaGraph& graph);
 
 /// "4 tokens/s, 1.2 GiB in RAM": the line that follows on stderr.
 std::string run_summary(const RunResult& result);

@@ -5,16 +5,14 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
-#include <ctime>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
-#include "bigmodel/tokenizer/chat_template.h"
-#include "bigmodel/tokenizer/chat_template_folder.h"
 #include "bigmodel/tokenizer/tokenizer_folder.h"
+#include "commands/chat_prompt.h"
 #include "commands/hub_access.h"
 #include "commands/tokenizer_argument.h"
 #include "render/json_text.h"
@@ -77,13 +75,6 @@ std::vector<std::uint32_t> parse_token_ids(std::string_view text) {
   return out;
 }
 
-tokenizer::LocalTime local_time() {
-  const std::time_t now = std::time(nullptr);
-  std::tm tm{};
-  ::localtime_r(&now, &tm);
-  return {.year = tm.tm_year + 1900, .month = tm.tm_mon + 1, .day = tm.tm_mday, .hour = tm.tm_hour, .minute = tm.tm_min, .second = tm.tm_sec, .utc_offset_seconds = static_cast<int>(tm.tm_gmtoff)};
-}
-
 class Calls {
  public:
   Calls(std::filesystem::path path, const Options& options)
@@ -95,6 +86,10 @@ class Calls {
     return *encoder_;
   }
   const tokenizer::Tokenizer& tokenizer() { return encoder().tokenizer(); }
+  ChatPrompt& chat() {
+    if (!chat_) chat_.emplace(path_);
+    return *chat_;
+  }
 
   tokenizer::Encoding encode(std::string_view text) { return encoder().encode({text, {}}, {.add_special_tokens = special_}); }
   std::string decode(std::span<const std::uint32_t> ids) { return tokenizer().decode(ids, skip_); }
@@ -121,41 +116,11 @@ class Calls {
   }
   Json decoded(const std::vector<std::uint32_t>& ids) { return decoded(ids, skip_); }
 
-  std::string chat(const Json& request, const std::string& object) {
-    const Json& messages = request.is_array() ? request : field(request, "messages", object);
-    if (!chat_) chat_ = tokenizer::read_chat_templates(std::filesystem::is_directory(path_) ? path_ : path_.parent_path());
-    tokenizer::ChatRequest call;
-    call.messages = messages.dump();
-    Json variables = parse_json(chat_->special_tokens, "special tokens");
-    std::string name;
-    if (request.is_object()) {
-      for (const auto& [key, value] : request.items()) {
-        if (value.is_null() || key == "messages") continue;
-        if (key == "tools") {
-          call.tools = value.dump();
-        } else if (key == "documents") {
-          call.documents = value.dump();
-        } else if (key == "add_generation_prompt") {
-          call.add_generation_prompt = value == Json(true);
-        } else if (key == "continue_final_message") {
-          call.continue_final_message = value.is_string() ? value.get<std::string>() : value == Json(true) ? "content" : "";
-        } else if (key == "chat_template" && value.is_string()) {
-          name = value.get<std::string>();
-        } else {
-          variables[key] = value;
-        }
-      }
-    }
-    call.variables = variables.dump();
-    call.now = local_time();
-    return tokenizer::apply_chat_template(tokenizer::choose_chat_template(*chat_, name, !call.tools.empty(), path_.string()).text, call).text;
-  }
-
   /// A line of --jsonl.
   Json answer(const Json& request, const std::string& object) {
     if (request.is_string()) return encoded(request.get_ref<const std::string&>());
     if (!request.is_object()) throw FormatError(fmt::format("{}: expected a text or an object, got {}", object, request.type_name()));
-    if (request.contains("messages")) return {{"text", chat(request, object)}};
+    if (request.contains("messages")) return {{"text", chat().text(request, object)}};
     const auto flag = [&](const char* key, bool missing) {
       if (!request.contains(key)) return missing;
       if (!request[key].is_boolean()) throw FormatError(fmt::format("{}, {}: expected true or false, got {}", object, key, request[key].dump().substr(0, 40)));
@@ -190,7 +155,7 @@ class Calls {
   std::filesystem::path path_;
   bool special_, skip_;
   std::optional<tokenizer::Encoder> encoder_;
-  std::optional<tokenizer::FolderChatTemplates> chat_;
+  std::optional<ChatPrompt> chat_;
 };
 
 Json answer_line(Calls& calls, std::string_view line, const std::string& object) {
@@ -231,7 +196,7 @@ ExitStatus run(const Options& options, Session& session) {
   };
   if (options.given("chat")) {
     const std::string file = options.text("chat");
-    const std::string text = calls.chat(file == "-" ? parse_json(read_descriptor(0, "standard input", kInputLimitBytes), "standard input") : read_json_file(file), file);
+    const std::string text = calls.chat().text(file == "-" ? parse_json(read_descriptor(0, "standard input", kInputLimitBytes), "standard input") : read_json_file(file), file);
     if (json) print({{"text", text}});
     else session.out.line(text);
     return ExitStatus::done;

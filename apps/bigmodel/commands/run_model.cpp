@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/run_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/device/machine_info.h"
+#include "bigmodel/engine/auto_device_map.h"
+#include "bigmodel/io/json.h"
+#include "bigmodel/tokenizer/tokenizer_folder.h"
+#include "bigmodel/tokenizer/tokenizer_json.h"
+#include "commands/device_map_arguments.h"
+
+namespace bigmodel::app {
+namespace {
+
+FoundModel demo_model() {
+  FoundModel out;
+  out.argument = "demo";
+  out.source = "embedded";
+  out.place = "the demo model of the program";
+  out.config = parse_config(demo_file("config.json"), "config.json of the demo model");
+  return out;
+}
+
+int thread_count(const Options& options) {
+  const std::int64_t wanted = options.find_integer("threads").value_or(0);
+  if (options.given("threads") && (wanted < 1 || wanted > 1024)) throw UsageError(fmt::format("--threads: {}, expected 1 to 1024", wanted));
+  return wanted > 0 ? static_cast<int>(wanted) : std::clamp(read_machine_info().processor.usable_count, 1, 1024);
+}
+
+DType run_dtype(const Options& options, RunModel& model) {
+  const auto runs_in = [](DType dtype) { return dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16; };
+  if (const auto wanted = options.find_dtype_value("dtype")) {
+    if (!runs_in(*wanted)) throw UsageError(fmt::format("--dtype: weights are not run in {}, expected float32, bfloat16 or float16", name(*wanted)));
+    return *wanted;
+  }
+  for (const CheckpointTensor& t : model.checkpoint->tensors) {
+    if (!runs_in(t.dtype)) continue;
+    model.assumptions.push_back(fmt::format("{}, as the weights are stored", name(t.dtype)));
+    return t.dtype;
+  }
+  return model.graph.stored_dtype.value_or(DType::float32);
+}
+
+/// RAM as far as --max-memory or the machine goes, then disk.
+DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize& size) {
+  // A tenth stays free for what is not counted: the program itself, files being read.
+  auto ram = static_cast<std::int64_t>(read_machine_info().memory.usable_bytes() / 10 * 9);
+  if (options.given("max-memory")) {
+    ram = 0;
+    for (const auto& [device, budget] : parse_budgets(options.list("max-memory"), DevicePolicy::optimal)) {
+      if (to_string(device) == "cpu") ram = std::get<std::int64_t>(budget);
+      else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
+    }
+  }
+  return auto_device_map(model.graph, {.dtype = model.dtype, .ram_bytes = ram, .context = size.tokens, .batch = size.sequences});
+}
+
+}  // namespace
+
+std::vector<OptionSpec> placement_option_rows() {
+  std::vector<OptionSpec> rows = {
+      {.name = "context",
+       .kind = ValueKind::integer,
+       .value_name = "N",
+       .help = "tokens of a sequence, prompt and new ones, that there must be room for",
+       .more = "Without it as many as the prompt and --max-new-tokens take. A longer prompt is refused, and output ends there."},
+      {.name = "dtype",
+       .kind = ValueKind::dtype,
+       .value_name = "DTYPE",
+       .help = "what the weights are run in: float32, bfloat16 or float16; without it as they are stored"},
+      {.name = "threads",
+       .kind = ValueKind::integer,
+       .value_name = "N",
+       .help = "threads that compute; without it as many as this process may use"},
+      {.name = "device-map",
+       .kind = ValueKind::text,
+       .value_name = "MAP",
+       .help = "where weights lie: auto, cpu, disk, or JSON such as {\"model.layers.0\": \"cpu\", \"\": \"disk\"}",
+       .default_text = "auto",
+       .more = "auto keeps in RAM what fits beside caches and activations, and streams the rest, spread evenly between."},
+      {.name = "max-memory",
+       .kind = ValueKind::text,
+       .value_name = "DEVICE=SIZE",
+       .help = "with --device-map auto: how much RAM may be taken, such as cpu=8GiB",
+       .list = ListStyle::commas}};
+  for (OptionSpec& row : model_option_rows("auto")) rows.push_back(std::move(row));
+  return rows;
+}
+
+RunModel find_run_model(const Options& options, Session& session) {
+  RunModel out;
+  out.library = load_descriptions(options, session);
+  if (options.given("MODEL")) {
+    out.found = find_model_with_weights(options.text("MODEL"), *out.library, options, session);
+  } else {
+    out.demo.emplace();
+    out.found = demo_model();
+    session.notes.note("no MODEL: running the demo model of the program");
+  }
+  if (!out.found.config.quantization_method.empty()) {
+    throw UnsupportedError(fmt::format("{}: quantised by '{}', which is not run yet", out.found.config.where, out.found.config.quantization_method));
+  }
+  if (!out.is_demo() && !out.found.folder) {
+    throw NotFoundError(fmt::format("{}: only its config is known, there are no weights", out.found.argument), "name a folder with a checkpoint");
+  }
+  out.graph = build_graph(*out.library, out.found, {.class_name = options.text("class")}, session);
+  check_runnable(out.graph);
+  out.warnings = model_warnings(out.found, out.graph);
+  for (const std::string& warning : out.warnings) session.notes.warning(warning);
+  out.checkpoint = open_checkpoint(out.is_demo() ? out.demo->path() : *out.found.folder);
+  for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
+  out.dtype = run_dtype(options, out);
+  out.pool = std::make_unique<ThreadPool>(thread_count(options));
+  return out;
+}
+
+DeviceMap run_device_map(const RunModel& model, const Options& options, const RunSize& size) {
+  const std::string text = options.text("device-map");
+  if (text == "auto") return auto_map(options, model, size);
+  if (text == "cpu" || text == "disk") return {{"", text}};
+  if (!text.starts_with('{')) throw UsageError(fmt::format("--device-map: expected cpu, disk, auto or a JSON object, got '{}'", text.substr(0, 60)));
+  return parse_device_map(parse_json(text, "--device-map"), "--device-map");
+}
+
+void load_run_model(RunModel& model, DeviceMap map, Session& session) {
+  const auto start = std::chrono::steady_clock::now();
+  DispatchOptions dispatch;
+  dispatch.device_map = std::move(map);
+  dispatch.dtype = model.dtype;
+  dispatch.work = session.work;
+  dispatch.pool = model.pool.get();
+  model.loaded = load_checkpoint_and_dispatch(std::move(model.graph), std::move(*model.checkpoint), dispatch);
+  model.checkpoint.reset();
+  model.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  session.progress.clear();
+  for (const std::string& name : model.loaded->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));
+}
+
+tokenizer::Tokenizer run_tokenizer(const RunModel& model) {
+  if (model.is_demo()) return tokenizer::Tokenizer(tokenizer::parse_tokenizer_json(demo_file("tokenizer.json"), "tokenizer.json of the demo model"));
+  // Cutting and padding that the file asks for are of its training: the reference leaves them out of calls, too.
+  return tokenizer::read_tokenizer(*model.found.folder).with(std::nullopt, std::nullopt);
+}
+
+}  // namespace bigmodel::app

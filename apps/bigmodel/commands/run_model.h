@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model of a run: found, checked, and with its weights placed.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "bigmodel/device/cpu/thread_pool.h"
+#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/tokenizer/tokenizer.h"
+#include "commands/demo_model.h"
+#include "commands/model_argument.h"
+
+namespace bigmodel::app {
+
+/// Rows of the option table: --dtype, --threads, --context, --device-map, --max-memory and those of model_argument.h.
+std::vector<OptionSpec> placement_option_rows();
+
+/// How much a run keeps at once.
+struct RunSize {
+  std::int64_t prompt_tokens = 1;   ///< of the longest prompt
+  std::int64_t tokens = 1;          ///< of a sequence, prompt and new ones
+  std::int64_t sequences = 1;       ///< beams included
+};
+
+struct RunModel {
+  FoundModel found;
+  std::unique_ptr<spec::SpecLibrary> library;
+  std::optional<DemoCheckpoint> demo;        ///< where no MODEL is named
+  std::optional<Checkpoint> checkpoint;      ///< until it is loaded
+  MetaGraph graph;                           ///< until it is loaded
+  DType dtype = DType::float32;
+  std::vector<std::string> assumptions, warnings;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<LoadedModel> loaded;       ///< last: it uses the pool
+  double load_s = 0;
+
+  bool is_demo() const { return demo.has_value(); }
+};
+
+/// Everything but the weights, which are opened. Throws UnsupportedError for what cannot be run, and what finding a model throws.
+RunModel find_run_model(const Options& options, Session& session);
+
+/// Where the weights will lie: as --device-map says. Throws CapacityError naming what would fit, DeviceError, UsageError, FormatError.
+DeviceMap run_device_map(const RunModel& model, const Options& options, const RunSize& size);
+
+/// Reads them. Throws what load_checkpoint_and_dispatch throws.
+void load_run_model(RunModel& model, DeviceMap map, Session& session);
+
+/// Of the model's folder, or of the demo model. Throws NotFoundError (no tokenizer there) and what reading one throws.
+tokenizer::Tokenizer run_tokenizer(const RunModel& model);
+
+}  // namespace bigmodel::app
