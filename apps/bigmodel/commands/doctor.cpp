@@ -10,10 +10,12 @@
 
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/byte_size.h"
+#include "bigmodel/core/error.h"
 #include "bigmodel/device/bandwidth_probe.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/spec/spec_library.h"
 #include "cli/settings.h"
+#include "commands/doctor_types.h"
 #include "commands/model_argument.h"
 #include "render/format.h"
 #include "render/json_text.h"
@@ -82,9 +84,14 @@ const CommandSpec& spec() {
                    .help = "measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes",
                    .more = "Takes some seconds. Writes 512 MiB to a file without a name on the disk of the Hub cache and reads it back past the page "
                            "cache; nothing is left behind."},
+                  {.name = "types",
+                   .help = "list every described model type instead: its classes, and whether the engine runs them",
+                   .more = "Each class is built from the type's default config, without weights. What does not run says what is missing.",
+                   .settable = false},
                   format_option({"table", "json"})},
       .examples = {{"bigmodel doctor", "what is here, and what is off"},
                    {"bigmodel doctor --probe", "and how fast it is"},
+                   {"bigmodel doctor --types", "what is described, and what runs"},
                    {"bigmodel doctor --json", "the same for programs"}}};
   return kSpec;
 }
@@ -270,6 +277,17 @@ Json json_of(const Diagnosis& d) {
 
 ExitStatus run(const Options& options, Session& session) {
   const Format format = output_format(options);
+  if (options.flag("types")) {
+    if (options.flag("probe")) throw UsageError("doctor: --types and --probe answer different questions", "give one of them");
+    const TypeSurvey survey = survey_types(*load_descriptions(options, session), session.work);
+    session.progress.clear();
+    if (format == Format::json) {
+      session.out.line(json_text(json_of(survey), session.out.terminal().is_tty));
+    } else {
+      session.out.write(text_of(survey, session.out.terminal()));
+    }
+    return ExitStatus::done;
+  }
   const Diagnosis diagnosis = diagnose(options, session);
   if (format == Format::json) {
     session.out.line(json_text(json_of(diagnosis), session.out.terminal().is_tty));
