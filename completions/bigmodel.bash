@@ -268,12 +268,13 @@ _bigmodel() {
       ;;
     doctor)
       case $prev in
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --format|-f) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--probe --format --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--probe --types --arch-dir --format --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       fi
       ;;
     help)

@@ -88,6 +88,7 @@ const CommandSpec& spec() {
                    .help = "list every described model type instead: its classes, and whether the engine runs them",
                    .more = "Each class is built from the type's default config, without weights. What does not run says what is missing.",
                    .settable = false},
+                  arch_dir_option(),
                   format_option({"table", "json"})},
       .examples = {{"bigmodel doctor", "what is here, and what is off"},
                    {"bigmodel doctor --probe", "and how fast it is"},

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/big_modeling.h"

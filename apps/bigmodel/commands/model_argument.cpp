@@ -270,6 +270,15 @@ FoundModel find_config(const std::string& argument, const spec::SpecLibrary& lib
 
 }  // namespace
 
+OptionSpec arch_dir_option() {
+  return {.name = "arch-dir",
+          .kind = ValueKind::path,
+          .value_name = "FOLDER",
+          .help = "read architecture descriptions (*.arch) of FOLDER too",
+          .list = ListStyle::commas,
+          .more = "They add model types or replace built-in ones, after those in ~/.config/bigmodel/arch."};
+}
+
 std::vector<OptionSpec> model_option_rows(std::string_view default_class) {
   std::vector<OptionSpec> rows = {
       {.name = "class",
@@ -288,12 +297,7 @@ std::vector<OptionSpec> model_option_rows(std::string_view default_class) {
        .help = "the library that defines the model",
        .default_text = "auto",
        .choices = {"auto", "transformers", "timm"}},
-      {.name = "arch-dir",
-       .kind = ValueKind::path,
-       .value_name = "FOLDER",
-       .help = "read architecture descriptions (*.arch) of FOLDER too",
-       .list = ListStyle::commas,
-       .more = "They add model types or replace built-in ones, after those in ~/.config/bigmodel/arch."},
+      arch_dir_option(),
       {.name = "subfolder",
        .kind = ValueKind::text,
        .value_name = "FOLDER",

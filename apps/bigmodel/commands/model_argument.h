@@ -32,6 +32,8 @@ struct FoundModel {
 /// hub_access.h, --trust-remote-code.
 /// `default_class` is "base" (what the published numbers count) or "auto" (what runs), and is offered first.
 std::vector<OptionSpec> model_option_rows(std::string_view default_class = "base");
+/// --arch-dir alone, for commands that read descriptions without a MODEL.
+OptionSpec arch_dir_option();
 /// The positional itself.
 OptionSpec model_positional(bool repeated);
 
