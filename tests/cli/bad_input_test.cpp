@@ -25,7 +25,7 @@ Refusal refuse(const std::string& config) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   const RunResult r = run_binary({"estimate-memory", path});
 #else
-  const RunResult r = run_binary({"-c", script, BIGMODEL_BINARY, path}, {.binary = "/bin/sh"});
+  const RunResult r = run_binary({"-c", script, bigmodel_binary(), path}, {.binary = "/bin/sh"});
 #endif
   CHECK(r.out == "");
   CHECK(r.err.starts_with("error: "));

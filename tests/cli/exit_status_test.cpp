@@ -10,7 +10,7 @@
 namespace bigmodel::test {
 namespace {
 
-RunResult fail(const std::string& kind) { return run_binary({"fail", kind}, {.binary = BIGMODEL_PROBE}); }
+RunResult fail(const std::string& kind) { return run_binary({"fail", kind}, {.binary = probe_binary()}); }
 
 }  // namespace
 
@@ -47,7 +47,7 @@ TEST_SUITE("cli/exit_status") {
   }
 
   TEST_CASE("prints the error object under --json") {
-    const RunResult r = run_binary({"fail", "format", "--json"}, {.binary = BIGMODEL_PROBE});
+    const RunResult r = run_binary({"fail", "format", "--json"}, {.binary = probe_binary()});
     CHECK(nlohmann::json::parse(r.err) ==
           nlohmann::json::parse(R"({"error": {"code": 6, "kind": "format", "message": "thing: is wrong, expected a, got b",
                                     "hint": "do c"}})"));
@@ -56,20 +56,20 @@ TEST_SUITE("cli/exit_status") {
 
 TEST_SUITE("cli/signals") {
   TEST_CASE("the first interrupt stops the command and ends the process by the signal") {
-    const RunResult r = run_binary({"wait"}, {.binary = BIGMODEL_PROBE, .signal_number = SIGINT});
+    const RunResult r = run_binary({"wait"}, {.binary = probe_binary(), .signal_number = SIGINT});
     CHECK(r.exit_code == 128 + SIGINT);
     CHECK(r.err.find("stopping; press Ctrl-C again to quit now\n") != std::string::npos);
     CHECK(r.err.find("error") == std::string::npos);
   }
 
   TEST_CASE("a termination request does the same") {
-    CHECK(run_binary({"wait"}, {.binary = BIGMODEL_PROBE, .signal_number = SIGTERM}).exit_code == 128 + SIGTERM);
+    CHECK(run_binary({"wait"}, {.binary = probe_binary(), .signal_number = SIGTERM}).exit_code == 128 + SIGTERM);
   }
 }
 
 TEST_SUITE("cli/progress") {
   TEST_CASE("nothing is animated and nothing reaches stdout where stderr is no terminal") {
-    const RunResult r = run_binary({"progress"}, {.binary = BIGMODEL_PROBE});
+    const RunResult r = run_binary({"progress"}, {.binary = probe_binary()});
     CHECK(r.out == "result\n");
     CHECK(r.err == "");
   }

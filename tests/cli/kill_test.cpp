@@ -36,7 +36,7 @@ int kills_wanted() {
 
 /// Starts the program and kills it after `delay`. Its exit code where it had ended before that.
 std::optional<int> ended_before(microseconds delay, const std::vector<std::string>& args) {
-  std::vector<std::string> words{BIGMODEL_BINARY};
+  std::vector<std::string> words{bigmodel_binary()};
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -46,7 +46,7 @@ std::optional<int> ended_before(microseconds delay, const std::vector<std::strin
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1, 0);
   posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", 1, 0);
   pid_t child = 0;
-  REQUIRE(posix_spawn(&child, BIGMODEL_BINARY, &actions, nullptr, argv.data(), environ) == 0);
+  REQUIRE(posix_spawn(&child, bigmodel_binary().c_str(), &actions, nullptr, argv.data(), environ) == 0);
   posix_spawn_file_actions_destroy(&actions);
   std::this_thread::sleep_for(delay);
   ::kill(child, SIGKILL);

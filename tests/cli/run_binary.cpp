@@ -64,8 +64,11 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
+std::string bigmodel_binary() { return BIGMODEL_BINARY; }
+std::string probe_binary() { return BIGMODEL_PROBE; }
+
 RunResult run_binary(const std::vector<std::string>& args, const RunOptions& options) {
-  const std::string binary = options.binary.empty() ? BIGMODEL_BINARY : options.binary;
+  const std::string binary = options.binary.empty() ? bigmodel_binary() : options.binary;
   std::vector<std::string> arg_texts{binary};
   arg_texts.insert(arg_texts.end(), args.begin(), args.end());
   std::vector<std::string> variable_texts = environment_of(options);

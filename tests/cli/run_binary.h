@@ -25,6 +25,10 @@ struct RunOptions {
   int signal_number = 0;  ///< sent once the program has written something to stderr
 };
 
+/// Where the built bigmodel lies, and the program of the tests that throws what it is told to.
+std::string bigmodel_binary();
+std::string probe_binary();
+
 /// Kills the program after 60 s and reports exit code 124.
 RunResult run_binary(const std::vector<std::string>& args, const RunOptions& options = {});
 

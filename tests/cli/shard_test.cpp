@@ -144,7 +144,7 @@ TEST_SUITE("cli/shard") {
     write_model(folder, "m");
     const std::string before = read_file(folder / "m/model.safetensors", 10000);
     // The shell's limit on file size stands in for the disk.
-    const RunResult r = run_binary({"-c", "ulimit -f 1; exec \"$0\" shard m -s 8 -o out", BIGMODEL_BINARY}, {.binary = "/bin/sh", .folder = folder.path().string()});
+    const RunResult r = run_binary({"-c", "ulimit -f 1; exec \"$0\" shard m -s 8 -o out", bigmodel_binary()}, {.binary = "/bin/sh", .folder = folder.path().string()});
     CHECK(r.exit_code == 9);
     CHECK(r.err.find("File too large") != std::string::npos);
     CHECK(read_file(folder / "m/model.safetensors", 10000) == before);

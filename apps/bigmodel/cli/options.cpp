@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cmath>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/core/suggestion.h"
 
 namespace bigmodel::app {
@@ -27,21 +27,15 @@ std::string shown(const OptionSpec& option) {
 }
 
 std::int64_t parse_integer(const OptionSpec& option, std::string_view text) {
-  std::int64_t out = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (error != std::errc{} || end != text.data() + text.size() || out < 0) {
-    refuse(option, "a whole number", text, {});
-  }
-  return out;
+  const std::optional<std::int64_t> out = parse_number<std::int64_t>(text);
+  if (!out || *out < 0) refuse(option, "a whole number", text, {});
+  return *out;
 }
 
 double parse_number(const OptionSpec& option, std::string_view text) {
-  double out = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(out)) {
-    refuse(option, "a number", text, {});
-  }
-  return out;
+  const std::optional<double> out = bigmodel::parse_number<double>(text);
+  if (!out || !std::isfinite(*out)) refuse(option, "a number", text, {});
+  return *out;
 }
 
 DType parse_dtype(const OptionSpec& option, std::string_view text) {

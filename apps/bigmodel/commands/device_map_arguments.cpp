@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/model/graph_json.h"
 
@@ -21,16 +21,9 @@ using BudgetArguments = std::vector<std::pair<DeviceKey, BudgetArgument>>;
 
 std::string shown(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80); }
 
-std::optional<std::int64_t> whole_number(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 /// "0" -> accelerator 0, as in Python's dict the number; "00" stays text.
 DeviceKey device_of_text(const std::string& text) {
-  const std::optional<std::int64_t> number = whole_number(text);
+  const std::optional<std::int64_t> number = parse_number<std::int64_t>(text);
   if (number && std::to_string(*number) == text) return *number;
   return text;
 }
@@ -139,7 +132,7 @@ std::vector<std::pair<DeviceKey, BudgetArgument>> parse_budgets(const std::vecto
     const DeviceKey device = device_of_text(item.substr(0, equals));
     const std::string size = item.substr(equals + 1);
     if (policy != DevicePolicy::accelerate) check_device(device, "--max-memory");
-    const std::optional<std::int64_t> bytes = whole_number(size);
+    const std::optional<std::int64_t> bytes = parse_number<std::int64_t>(size);
     put(out, device, policy == DevicePolicy::accelerate && bytes ? BudgetArgument(*bytes) : parse_budget_text(size, policy, "--max-memory"));
   }
   return out;

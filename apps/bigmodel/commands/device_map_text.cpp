@@ -5,11 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/planning/expanded_graph.h"
 #include "render/bars.h"
@@ -51,9 +51,8 @@ Numbered numbered(const std::string& name) {
   for (std::size_t end = name.size(); end > 0;) {
     const std::size_t dot = name.rfind('.', end - 1);
     const std::size_t begin = dot == std::string::npos ? 0 : dot + 1;
-    std::int64_t number = 0;
-    const auto [stop, error] = std::from_chars(name.data() + begin, name.data() + end, number);
-    if (error == std::errc{} && stop == name.data() + end && number >= 0) return {name.substr(0, begin), name.substr(end), number};
+    const auto number = parse_number<std::int64_t>(std::string_view(name).substr(begin, end - begin));
+    if (number && *number >= 0) return {name.substr(0, begin), name.substr(end), *number};
     if (dot == std::string::npos) break;
     end = dot;
   }

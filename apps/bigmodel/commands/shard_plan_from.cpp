@@ -3,13 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/core/shape.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
@@ -44,10 +44,7 @@ std::optional<std::uint64_t> stated_bytes(std::string_view storage) {
   constexpr std::string_view kPrefix = "base:";
   if (!storage.starts_with(kPrefix)) return std::nullopt;
   storage.remove_prefix(kPrefix.size());
-  std::uint64_t out = 0;
-  const auto [end, error] = std::from_chars(storage.data(), storage.data() + storage.size(), out);
-  if (error != std::errc() || end != storage.data() + storage.size()) return std::nullopt;
-  return out;
+  return parse_number<std::uint64_t>(storage);
 }
 
 std::vector<ShardInput> inputs_of(const Json& list, const std::string& file) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "render/terminal.h"
+#include "bigmodel/core/parse_number.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 namespace bigmodel::app {
 namespace {
@@ -43,11 +43,7 @@ bool may_unicode(const EnvironmentLookup& environment) {
 
 int width_of(int fd, const EnvironmentLookup& environment) {
   const std::string columns = value_of(environment, "COLUMNS");
-  int width = 0;
-  const auto [end, error] = std::from_chars(columns.data(), columns.data() + columns.size(), width);
-  if (error == std::errc{} && end == columns.data() + columns.size() && width > 0) {
-    return std::clamp(width, kLeastWidth, kMostWidth);
-  }
+  if (const std::optional<int> width = parse_number<int>(columns); width && *width > 0) return std::clamp(*width, kLeastWidth, kMostWidth);
   winsize size{};
   if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     return std::clamp(static_cast<int>(size.ws_col), kLeastWidth, kMostWidth);

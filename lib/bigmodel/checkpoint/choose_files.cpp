@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "bigmodel/checkpoint/file_kind.h"
 #include "bigmodel/checkpoint/offload_folder.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 
 namespace bigmodel {
 namespace {
@@ -186,8 +186,9 @@ bool parse_numbered_shard(std::string_view name, NumberedShard& out) {
   const std::size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
   const std::string_view count = rest.substr(0, digits);
   const auto to_number = [](std::string_view text, unsigned long& value) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() && text.size() <= 6;
+    const std::optional<unsigned long> parsed = text.size() <= 6 ? parse_number<unsigned long>(text) : std::nullopt;
+    value = parsed.value_or(0);
+    return parsed.has_value();
   };
   if (!to_number(number, out.number) || !to_number(count, out.count)) return false;
   out.stem = std::string(name.substr(0, dash));

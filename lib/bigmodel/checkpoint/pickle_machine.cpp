@@ -9,6 +9,7 @@
 
 #include "bigmodel/checkpoint/pickle_globals.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 
 namespace bigmodel {
 namespace {
@@ -252,10 +253,9 @@ class Machine {
 
   // ---- numbers and lines of protocol 0
   std::uint64_t number(std::string_view text) const {
-    std::uint64_t out = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-    if (error != std::errc() || end != text.data() + text.size()) fail("a number that is none");
-    return out;
+    const std::optional<std::uint64_t> out = parse_number<std::uint64_t>(text);
+    if (!out) fail("a number that is none");
+    return *out;
   }
   void int_line(std::string_view text) {
     if (text == "00" || text == "01") return push(make(Kind::boolean, 0, text == "01"));

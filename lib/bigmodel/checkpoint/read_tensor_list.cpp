@@ -13,10 +13,8 @@
 #include "bigmodel/core/error.h"
 
 namespace bigmodel {
-namespace {
 
-void take_safetensors(const Disk& disk, int fd, const std::filesystem::path& path, TensorList& list) {
-  SafetensorsHeader header = read_safetensors_header(disk, fd, list.file.identity.size_bytes, path);
+void take_safetensors_header(SafetensorsHeader header, TensorList& list) {
   list.file.container = Container::safetensors;
   list.file.header_bytes = header.header_bytes;
   list.file.metadata = std::move(header.metadata);
@@ -31,8 +29,6 @@ void take_safetensors(const Disk& disk, int fd, const std::filesystem::path& pat
     list.tensors.push_back(std::move(tensor));
   }
 }
-
-}  // namespace
 
 FileIdentity file_identity(int fd, const std::filesystem::path& path) {
   struct stat info {};
@@ -54,7 +50,7 @@ TensorList read_tensor_list(const Disk& disk, const std::filesystem::path& path,
   switch (sniff_file(disk, fd.get(), size, path)) {
     case FileKind::safetensors:
     case FileKind::unknown:  // an impossible header length has its own message there
-      take_safetensors(disk, fd.get(), path, list);
+      take_safetensors_header(read_safetensors_header(disk, fd.get(), size, path), list);
       return list;
     case FileKind::zip: read_pytorch_zip(disk, fd.get(), under, list); return list;
     case FileKind::pickle: read_pytorch_legacy(disk, fd.get(), under, list); return list;

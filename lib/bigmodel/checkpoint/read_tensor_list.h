@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/safetensors_header.h"
 
 namespace bigmodel {
 
@@ -19,6 +20,9 @@ struct TensorList {
 
 /// `under` as in OpenOptions. Throws NotFoundError, IoError, FormatError, UnsupportedError.
 TensorList read_tensor_list(const Disk& disk, const std::filesystem::path& path, std::string_view under);
+
+/// What a safetensors header says, as the tensors of its file. Sets the container of `list.file`, not its name or identity.
+void take_safetensors_header(SafetensorsHeader header, TensorList& list);
 
 /// The identity of an open file. Throws IoError where it is no regular file.
 FileIdentity file_identity(int fd, const std::filesystem::path& path);

@@ -10,7 +10,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "bigmodel/checkpoint/safetensors_header.h"
+#include "bigmodel/checkpoint/read_tensor_list.h"
 #include "bigmodel/core/error.h"
 
 namespace bigmodel {
@@ -20,15 +20,9 @@ constexpr std::uint64_t kFirstBytes = 100'000;  // most headers are shorter
 constexpr std::uint64_t kIndexLimitBytes = 250'000'000;
 constexpr std::size_t kMostShards = 10'000;
 
-struct FileTensors {
-  CheckpointFile file;
-  std::vector<CheckpointTensor> tensors;
-  std::vector<std::string> notes;
-};
-
 std::string path_of(const RemoteFiles& files, const std::string& name) { return files.folder.empty() ? name : files.folder + "/" + name; }
 
-std::optional<FileTensors> read_file_header(const RemoteFiles& files, const std::string& name) {
+std::optional<TensorList> read_file_header(const RemoteFiles& files, const std::string& name) {
   const std::string path = path_of(files, name);
   const std::string object = fmt::format("{}: {}", files.object, path);
   std::uint64_t file_bytes = 0;
@@ -50,24 +44,16 @@ std::optional<FileTensors> read_file_header(const RemoteFiles& files, const std:
     }
     *text += *rest;
   }
-  SafetensorsHeader header = parse_safetensors_header(std::string_view(*text).substr(8, static_cast<std::size_t>(length)), file_bytes - 8 - length, object);
-  FileTensors out;
-  out.file = {.path = path, .name = name, .container = Container::safetensors, .identity = {.size_bytes = file_bytes}, .header_bytes = header.header_bytes,
-              .metadata = std::move(header.metadata)};
-  out.notes = std::move(header.notes);
-  for (SafetensorsEntry& entry : header.tensors) {
-    CheckpointTensor tensor;
-    static_cast<TensorInfo&>(tensor) = std::move(static_cast<TensorInfo&>(entry));
-    tensor.offset = tensor.storage_offset = header.header_bytes + entry.begin;
-    tensor.size_bytes = tensor.storage_bytes = entry.end - entry.begin;
-    tensor.storage = out.tensors.size();
-    out.tensors.push_back(std::move(tensor));
-  }
+  TensorList out;
+  take_safetensors_header(parse_safetensors_header(std::string_view(*text).substr(8, static_cast<std::size_t>(length)), file_bytes - 8 - length, object), out);
+  out.file.path = path;
+  out.file.name = name;
+  out.file.identity.size_bytes = file_bytes;
   return out;
 }
 
-std::vector<FileTensors> read_shards(const RemoteFiles& files, const CheckpointIndex& index) {
-  std::vector<FileTensors> out(index.shards.size());
+std::vector<TensorList> read_shards(const RemoteFiles& files, const CheckpointIndex& index) {
+  std::vector<TensorList> out(index.shards.size());
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
@@ -81,7 +67,7 @@ std::vector<FileTensors> read_shards(const RemoteFiles& files, const CheckpointI
               const std::scoped_lock lock(mutex);
               if (failure) return;
             }
-            std::optional<FileTensors> shard = read_file_header(files, index.shards[i]);
+            std::optional<TensorList> shard = read_file_header(files, index.shards[i]);
             if (!shard) throw NotFoundError(fmt::format("{}: {} names shard \"{}\", which is not there", files.object, index.name, index.shards[i]));
             out[i] = *std::move(shard);
           }
@@ -96,7 +82,7 @@ std::vector<FileTensors> read_shards(const RemoteFiles& files, const CheckpointI
   return out;
 }
 
-void add(Checkpoint& checkpoint, FileTensors file) {
+void add(Checkpoint& checkpoint, TensorList file) {
   for (const std::string& note : file.notes) checkpoint.notes.push_back(fmt::format("{}: {}", file.file.name, note));
   for (CheckpointTensor& tensor : file.tensors) {
     tensor.file = static_cast<std::uint32_t>(checkpoint.files.size());
@@ -133,7 +119,7 @@ void order_by_index(Checkpoint& checkpoint, const std::string& object) {
 Checkpoint read_remote_checkpoint(const RemoteFiles& files) {
   Checkpoint out;
   out.path = out.folder = files.folder;
-  if (std::optional<FileTensors> whole = read_file_header(files, "model.safetensors")) {
+  if (std::optional<TensorList> whole = read_file_header(files, "model.safetensors")) {
     add(out, *std::move(whole));
     return out;
   }
@@ -148,7 +134,7 @@ Checkpoint read_remote_checkpoint(const RemoteFiles& files) {
   out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, kIndex));
   out.index->name = kIndex;
   if (out.index->shards.size() > kMostShards) throw UnsupportedError(fmt::format("{}: {} shards, at most {} are read", files.object, out.index->shards.size(), kMostShards));
-  for (FileTensors& shard : read_shards(files, *out.index)) add(out, std::move(shard));
+  for (TensorList& shard : read_shards(files, *out.index)) add(out, std::move(shard));
   order_by_index(out, files.object);
   return out;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/device/gpu_memory.h"
+#include "bigmodel/core/parse_number.h"
 
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <memory>
 
 namespace bigmodel {
@@ -73,11 +73,9 @@ std::vector<GpuMemory> visible_gpus(std::vector<GpuMemory> gpus, const std::opti
   while (!rest.empty()) {
     const std::string_view item = rest.substr(0, rest.find(','));
     rest.remove_prefix(std::min(item.size() + 1, rest.size()));
-    std::size_t index = 0;
-    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), index);
-    const bool number = error == std::errc{} && end == item.data() + item.size();
-    const auto found = number ? (index < gpus.size() ? gpus.begin() + static_cast<std::ptrdiff_t>(index) : gpus.end())
-                              : std::ranges::find_if(gpus, [item](const GpuMemory& g) { return item.size() > 4 && g.uuid.starts_with(item); });
+    const std::optional<std::size_t> index = parse_number<std::size_t>(item);
+    const auto found = index ? (*index < gpus.size() ? gpus.begin() + static_cast<std::ptrdiff_t>(*index) : gpus.end())
+                             : std::ranges::find_if(gpus, [item](const GpuMemory& g) { return item.size() > 4 && g.uuid.starts_with(item); });
     if (found == gpus.end()) break;
     out.push_back(*found);
   }

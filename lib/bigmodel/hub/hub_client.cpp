@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/hub/repo_id.h"
 #include "bigmodel/io/json.h"
 
@@ -43,13 +44,7 @@ std::string cleaned_etag(std::string_view text) {
   return fine ? std::string(text) : std::string();
 }
 
-std::optional<std::uint64_t> number(const std::string* text) {
-  if (text == nullptr) return std::nullopt;
-  std::uint64_t out = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), out);
-  if (error != std::errc{} || end != text->data() + text->size()) return std::nullopt;
-  return out;
-}
+std::optional<std::uint64_t> number(const std::string* text) { return text == nullptr ? std::nullopt : parse_number<std::uint64_t>(*text); }
 
 /// Collects at most `limit` bytes; the exchange ends at the limit.
 struct Collector {

@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <exception>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/unique_fd.h"
 
@@ -49,13 +49,6 @@ bool fits_header(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
 }
 
-std::optional<std::uint64_t> whole_number(std::string_view text) {
-  std::uint64_t out = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return out;
-}
-
 Action read_action(const Json& json, const LfsObject& object, const std::string& endpoint) {
   Action out;
   const auto href = json.is_object() ? json.find("href") : json.end();
@@ -68,9 +61,9 @@ Action read_action(const Json& json, const LfsObject& object, const std::string&
     if (!value.is_string()) continue;
     const std::string text = value.get<std::string>();
     if (name == "chunk_size") {
-      out.part_bytes = whole_number(text).value_or(0);
+      out.part_bytes = parse_number<std::uint64_t>(text).value_or(0);
       if (out.part_bytes == 0) senseless(object, "has a chunk_size that is no size");
-    } else if (const auto number = whole_number(name)) {
+    } else if (const auto number = parse_number<std::uint64_t>(name)) {
       parts[*number] = text;
     } else if (fits_header(name) && fits_header(text) && name.find(':') == std::string::npos) {
       out.headers.push_back({name, text});

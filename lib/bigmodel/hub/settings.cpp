@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/io/read_file.h"
 
 namespace bigmodel {
@@ -47,10 +47,8 @@ class Variables {
 
   std::chrono::seconds seconds(const std::string& name, std::chrono::seconds fallback) const {
     const std::string raw = text(name).value_or("");
-    int value = 0;
-    const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
-    if (error != std::errc{} || end != raw.data() + raw.size() || value <= 0) return fallback;
-    return std::chrono::seconds(value);
+    const std::optional<int> value = parse_number<int>(raw);
+    return value && *value > 0 ? std::chrono::seconds(*value) : fallback;
   }
 
  private:

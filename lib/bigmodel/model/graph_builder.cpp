@@ -344,17 +344,7 @@ void GraphBuilder::elements(Pending& node, const spec::ModuleExpr::Element& elem
           node.built.ties.push_back({at + tie.dst, at + tie.src, tie.place});
         }
       }
-      std::vector<ModuleChild>& list = node.module.children;
-      const bool extends = !list.empty() && list.back().module == child->module &&
-                           (list.back().count > 1 ? list.back().first_index + list.back().count == number
-                                                  : list.back().name == std::to_string(number - 1));
-      if (extends) {
-        ModuleChild& last = list.back();
-        if (last.count == 1) last.first_index = number - 1;
-        last.count += copies;
-      } else {
-        list.push_back({std::to_string(number), number, copies, std::move(child->module)});
-      }
+      append_children(node.module.children, std::to_string(number), copies, std::move(child->module));
     }
     number += copies;
     k += copies;

@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 #include <unordered_map>
 
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/model/template_pool.h"
 
 namespace bigmodel {
@@ -27,15 +27,6 @@ struct Node {
   std::vector<std::size_t> children;                     ///< indices of nodes, in order of appearance
   std::unordered_map<std::string_view, std::size_t> at;  ///< child by name
 };
-
-/// "7" but not "07": the names that ModuleList and Sequential give.
-std::optional<std::int64_t> number_of(std::string_view name) {
-  if (name.empty() || name.size() > 9 || (name.size() > 1 && name[0] == '0')) return std::nullopt;
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
-  if (error != std::errc{} || end != name.data() + name.size() || value < 0) return std::nullopt;
-  return value;
-}
 
 class Tree {
  public:
@@ -110,32 +101,20 @@ class Builder {
         (is_buffer(*child.tensor, child.name) ? out.buffers : out.parameters).push_back(tensor_template(child));
       }
     }
-    const auto number = [this](std::size_t i) { return number_of(tree_[i].name); };
+    const auto number = [this](std::size_t i) { return parse_list_index(tree_[i].name); };
     const bool numbered = !modules.empty() && out.parameters.empty() && out.buffers.empty() && std::ranges::all_of(modules, [&](std::size_t i) { return number(i).has_value(); });
     if (numbered) std::ranges::sort(modules, {}, number);
     out.class_name = !class_name.empty() ? std::move(class_name) : numbered ? "ModuleList" : "Module";
     for (const std::size_t i : modules) {
       const bool block = numbered && !in_block;
-      append(out, tree_[i].name, number(i), module(i, block ? std::string(kBlockClass) : std::string{}, in_block || block));
+      std::shared_ptr<const ModuleTemplate> child = module(i, block ? std::string(kBlockClass) : std::string{}, in_block || block);
+      out.module_count = checked_add(out.module_count, child->module_count, tree_[i].name);
+      append_children(out.children, tree_[i].name, 1, std::move(child));
     }
     return pool_.intern(std::move(out));
   }
 
  private:
-  /// A child equal to the one before it and numbered next joins its run.
-  static void append(ModuleTemplate& parent, const std::string& name, std::optional<std::int64_t> number,
-                     std::shared_ptr<const ModuleTemplate> child) {
-    parent.module_count = checked_add(parent.module_count, child->module_count, name);
-    if (number && !parent.children.empty()) {
-      ModuleChild& before = parent.children.back();
-      if (before.module == child && number_of(before.name) && before.first_index + before.count == *number) {
-        ++before.count;
-        return;
-      }
-    }
-    parent.children.push_back({.name = name, .first_index = number.value_or(0), .count = 1, .module = std::move(child)});
-  }
-
   const Tree& tree_;
   TemplatePool pool_;
 };

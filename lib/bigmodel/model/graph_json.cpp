@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
@@ -24,15 +23,6 @@ const Json* member(const Json& object, std::string_view key) {
 }
 
 std::string_view kind_of(const Json& value) { return value.type_name(); }
-
-/// "7" but not "07".
-std::optional<std::int64_t> number_of(std::string_view name) {
-  if (name.empty() || name.size() > 9 || (name.size() > 1 && name[0] == '0')) return std::nullopt;
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
-  if (error != std::errc{} || end != name.data() + name.size() || value < 0) return std::nullopt;
-  return value;
-}
 
 class Reader {
  public:
@@ -59,7 +49,9 @@ class Reader {
         if (name == nullptr || !name->is_string()) fail(path, "a child without a name");
         const std::string& local = name->get_ref<const std::string&>();
         check_name(local, path, names);
-        append(out, local, module(child, path.empty() ? local : path + "." + local), path);
+        std::shared_ptr<const ModuleTemplate> built = module(child, path.empty() ? local : path + "." + local);
+        out.module_count = checked_add(out.module_count, built->module_count, path);
+        append_children(out.children, local, 1, std::move(built));
       }
     }
     return pool_.intern(std::move(out));
@@ -104,20 +96,6 @@ class Reader {
       }
       out.push_back(std::move(t));
     }
-  }
-
-  /// A child equal to the one before it and numbered next joins its run.
-  void append(ModuleTemplate& parent, const std::string& name, std::shared_ptr<const ModuleTemplate> child, const std::string& path) const {
-    parent.module_count = checked_add(parent.module_count, child->module_count, path);
-    const std::optional<std::int64_t> number = number_of(name);
-    if (number && !parent.children.empty()) {
-      ModuleChild& before = parent.children.back();
-      if (before.module == child && number_of(before.name) && before.first_index + before.count == *number) {
-        ++before.count;
-        return;
-      }
-    }
-    parent.children.push_back({.name = name, .first_index = number.value_or(0), .count = 1, .module = std::move(child)});
   }
 
   const std::string& object_;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/model/meta_graph.h"
 
-#include <charconv>
-
 #include "bigmodel/core/checked_math.h"
+#include "bigmodel/model/template_pool.h"
 
 namespace bigmodel {
 namespace {
@@ -59,14 +58,7 @@ RawTotals raw_totals(const ModuleTemplate& module, std::unordered_map<const Modu
 /// The child that a path component names, and whether it exists.
 const ModuleTemplate* child_named(const ModuleTemplate& module, std::string_view name) {
   for (const ModuleChild& child : module.children) {
-    if (child.count == 1) {
-      if (child.name == name) return child.module.get();
-      continue;
-    }
-    std::int64_t index = -1;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
-    const bool canonical = error == std::errc{} && end == name.data() + name.size() && (name.size() == 1 || name[0] != '0');
-    if (canonical && index >= child.first_index && index - child.first_index < child.count) return child.module.get();
+    if (position_in_run(child, name)) return child.module.get();
   }
   return nullptr;
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 
 namespace bigmodel {
 namespace {
@@ -85,6 +86,27 @@ std::shared_ptr<const ModuleTemplate> TemplatePool::intern(ModuleTemplate&& modu
     throw UnsupportedError(fmt::format("the description builds more than {} different modules", kMostTemplates));
   }
   return pool_.emplace(hash, std::make_shared<const ModuleTemplate>(std::move(module)))->second;
+}
+
+void append_children(std::vector<ModuleChild>& children, std::string name, std::int64_t count, std::shared_ptr<const ModuleTemplate> module) {
+  const std::optional<std::int64_t> number = parse_list_index(name);
+  if (number && !children.empty() && children.back().module == module) {
+    ModuleChild& before = children.back();
+    const std::optional<std::int64_t> first = before.count > 1 ? before.first_index : parse_list_index(before.name);
+    if (first && *first + before.count == *number) {
+      before.first_index = *first;
+      before.count += count;
+      return;
+    }
+  }
+  children.push_back({std::move(name), number.value_or(0), count, std::move(module)});
+}
+
+std::optional<std::int64_t> position_in_run(const ModuleChild& run, std::string_view component) {
+  if (run.count == 1) return component == run.name ? std::optional<std::int64_t>(0) : std::nullopt;
+  const std::optional<std::int64_t> index = parse_list_index(component);
+  if (!index || *index < run.first_index || *index - run.first_index >= run.count) return std::nullopt;
+  return *index - run.first_index;
 }
 
 }  // namespace bigmodel

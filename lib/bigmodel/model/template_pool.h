@@ -3,8 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "bigmodel/model/meta_graph.h"
 
@@ -20,5 +25,12 @@ class TemplatePool {
  private:
   std::unordered_multimap<std::size_t, std::shared_ptr<const ModuleTemplate>> pool_;
 };
+
+/// Appends `count` children of one module, the first of them called `name`. Where they continue the run before them (the same module,
+/// numbered next) they join it.
+void append_children(std::vector<ModuleChild>& children, std::string name, std::int64_t count, std::shared_ptr<const ModuleTemplate> module);
+
+/// Which of a run's children (from 0) a component of a path names, if one.
+std::optional<std::int64_t> position_in_run(const ModuleChild& run, std::string_view component);
 
 }  // namespace bigmodel

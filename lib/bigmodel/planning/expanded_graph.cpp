@@ -4,23 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/template_pool.h"
 
 namespace bigmodel {
 namespace {
 
 constexpr std::size_t kManyChildren = 64;
-
-/// Which of a run's children a path component names.
-std::optional<std::int64_t> number_in_run(const ModuleChild& child, std::string_view name) {
-  std::int64_t index = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
-  const bool canonical = error == std::errc{} && end == name.data() + name.size() && (name.size() == 1 || name[0] != '0');
-  if (!canonical || index < child.first_index || index - child.first_index >= child.count) return std::nullopt;
-  return index - child.first_index;
-}
 
 }  // namespace
 
@@ -75,17 +66,13 @@ std::optional<std::int32_t> ExpandedGraph::child_named(std::int32_t i, std::stri
   if (const auto many = many_.find(&owner); many != many_.end()) {
     if (const auto it = many->second.single.find(name); it != many->second.single.end()) return i + it->second;
     for (const auto& [run, offset] : many->second.runs) {
-      if (const auto number = number_in_run(*run, name)) return static_cast<std::int32_t>(i + offset + *number * run->module->module_count);
+      if (const auto number = position_in_run(*run, name)) return static_cast<std::int32_t>(i + offset + *number * run->module->module_count);
     }
     return std::nullopt;
   }
   std::int64_t child = i + 1;
   for (const ModuleChild& run : owner.children) {
-    if (run.count == 1) {
-      if (run.name == name) return static_cast<std::int32_t>(child);
-    } else if (const auto number = number_in_run(run, name)) {
-      return static_cast<std::int32_t>(child + *number * run.module->module_count);
-    }
+    if (const auto number = position_in_run(run, name)) return static_cast<std::int32_t>(child + *number * run.module->module_count);
     child += run.count * run.module->module_count;
   }
   return std::nullopt;

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <unordered_map>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 
 namespace bigmodel {
 namespace {
@@ -74,10 +74,8 @@ TierSpeeds parse_tier_speeds(std::span<const std::string> items) {
       continue;
     }
     DeviceKey key = name;
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error == std::errc{} && end == name.data() + name.size() && number >= 0) {
-      key = number;
+    if (const auto number = parse_number<std::int64_t>(name); number && *number >= 0) {
+      key = *number;
     } else if (name != "cpu" && name != "disk" && name != "mps") {
       throw UsageError(fmt::format("{}: unknown tier '{}', expected a device number, gpu, mps, pcie, cpu or disk", kOption, name.substr(0, 60)));
     }

@@ -2,9 +2,9 @@
 // Expressions of the language, lowest precedence first.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdlib>
 
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/spec/parser.h"
 #include "bigmodel/spec/parser_nesting.h"
 
@@ -174,10 +174,9 @@ const Expr* Parser::atom() {
   switch (token.kind) {
     case TokenKind::integer: {
       take();
-      std::int64_t value = 0;
-      const auto [end, error] = std::from_chars(token.text.data(), token.text.data() + token.text.size(), value);
-      if (error != std::errc{}) throw SpecError(fmt::format("integer overflow: {}", token.text.substr(0, 40)), place);
-      return literal(value, place);
+      const std::optional<std::int64_t> value = parse_number<std::int64_t>(token.text);
+      if (!value) throw SpecError(fmt::format("integer overflow: {}", token.text.substr(0, 40)), place);
+      return literal(*value, place);
     }
     case TokenKind::floating: {
       take();

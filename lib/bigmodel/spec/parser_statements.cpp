@@ -2,8 +2,8 @@
 // Statements of class bodies, module expressions and on-disk forms.
 #include <fmt/format.h>
 
-#include <charconv>
 
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/spec/parser.h"
 #include "bigmodel/spec/parser_nesting.h"
@@ -218,10 +218,9 @@ Loop Parser::loop() {
 
 int Parser::small_integer() {
   const Token& token = need_kind(TokenKind::integer, "an integer");
-  int out = 0;
-  const auto [end, error] = std::from_chars(token.text.data(), token.text.data() + token.text.size(), out);
-  if (error != std::errc{} || end != token.text.data() + token.text.size()) throw SpecError("integer too large", token.place);
-  return out;
+  const std::optional<int> out = parse_number<int>(token.text);
+  if (!out) throw SpecError("integer too large", token.place);
+  return *out;
 }
 
 const FormExpr* Parser::form() {

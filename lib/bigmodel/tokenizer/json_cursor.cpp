@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/tokenizer/utf8.h"
 
 namespace bigmodel::tokenizer {
@@ -191,13 +192,12 @@ std::uint32_t JsonCursor::id() {
   if (peek() != Kind::number) fail("expected an id");
   const std::size_t begin = at_;
   const std::string_view text = number();
-  std::uint32_t out = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (code != std::errc() || end != text.data() + text.size()) {
+  const std::optional<std::uint32_t> out = parse_number<std::uint32_t>(text);
+  if (!out) {
     at_ = begin;
     fail(fmt::format("expected a whole number below 2^32, got {}", text.substr(0, 40)));
   }
-  return out;
+  return *out;
 }
 
 // Not the nearest double: the reference divides the first 19 or 20 digits by a power of ten, and ties between paths of a Unigram
