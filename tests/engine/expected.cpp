@@ -47,6 +47,15 @@ double largest_difference(std::span<const float> a, std::span<const float> b) {
 
 std::span<const float> floats_of(const Tensor& t) { return {t.f32(), static_cast<std::size_t>(t.count())}; }
 
+Tensor input_of(const Expected& expected, const std::string& name) {
+  const CheckpointTensor& t = *expected.file.find(name);
+  if (t.dtype == DType::int64) return Tensor::of_ids(t.shape, expected.ids(name));
+  const std::vector<float> values = expected.floats(name);
+  Tensor out(t.shape);
+  std::memcpy(out.bytes(), values.data(), values.size() * sizeof(float));
+  return out;
+}
+
 std::unique_ptr<LoadedModel> load_case(const fs::path& folder, DType dtype, const char* device) {
   spec::SpecLibrary library(embedded::architectures_files());
   const Config config = read_config(folder / "config.json");

@@ -35,6 +35,9 @@ struct Expected {
 double largest_difference(std::span<const float> a, std::span<const float> b);
 std::span<const float> floats_of(const Tensor& t);
 
+/// An input of the record, as the engine takes it: ids as int64, all else as float32.
+Tensor input_of(const Expected& expected, const std::string& name);
+
 /// The folder's model with all its weights on one device.
 std::unique_ptr<LoadedModel> load_case(const std::filesystem::path& folder, DType dtype, const char* device);
 

@@ -18,14 +18,15 @@ struct CaseResult {
 /// tolerance; then everything again with all weights on disk, bit for bit.
 CaseResult check_decoder(const std::filesystem::path& folder);
 
-/// A text encoder with or without a head: every output within the tolerance (rows of tokens only where the mask is 1), weights in RAM and on disk.
-CaseResult check_encoder(const std::filesystem::path& folder);
-
 /// An encoder-decoder: the encoder's states, teacher-forced logits, greedy ids with and without cache, a padded batch, bfloat16, and from disk.
 CaseResult check_seq2seq(const std::filesystem::path& folder);
 
-/// A vision model or two towers: every output within the tolerance, weights in RAM and on disk.
+/// A model that does not generate, by its named inputs: every output within the tolerance (rows of tokens only where the mask is 1), weights in RAM and on
+/// disk, and bfloat16.
 CaseResult check_inputs(const std::filesystem::path& folder);
+
+/// A model of text and images: logits, greedy ids with and without cache, the same from disk bit for bit, and bfloat16.
+CaseResult check_vision_language(const std::filesystem::path& folder);
 
 /// Folders of a set of cases, sorted: those with an expected.json whose kind is `kind`.
 std::vector<std::filesystem::path> cases_of_kind(const std::filesystem::path& set, const std::string& kind);

@@ -2,6 +2,7 @@
 #include "bigmodel/engine/big_modeling.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -76,7 +77,7 @@ class Units {
 
  private:
   bool is_layer(const Module& module) const {
-    return whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
+    return module.reads_below || whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
   }
   bool on_disk(const ModuleTensor& t) const { return tier_of_(t.full_name) == Tier::disk; }
 
@@ -84,25 +85,52 @@ class Units {
   const TierOf& tier_of_;
 };
 
+/// The first few, and how many more there are.
+std::string listed(const std::vector<std::string>& names, std::size_t shown) {
+  std::string out = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), shown)), ", "));
+  if (names.size() > shown) out += fmt::format(" and {} more", names.size() - shown);
+  return out;
+}
+
 [[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
-  std::string list;
-  constexpr std::size_t kShown = 12;
-  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) list += fmt::format("{}{}", i == 0 ? "" : ", ", names[i]);
-  if (names.size() > kShown) list += fmt::format(" and {} more", names.size() - kShown);
-  throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), list),
+  throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), listed(names, 12)),
                     "the checkpoint belongs to another class or config");
 }
 
-void bind_root(Module& root) {
+/// A parameter that no block reads is a part of the model that would be left out of the computation.
+void refuse_unread(Module& root, const MetaGraph& graph) {
+  const std::unordered_map<std::string, std::string> first_names = tied_names(graph);
+  std::unordered_set<std::string> read;
+  const auto key = [&](const ModuleTensor& t) -> const std::string& {
+    const auto it = first_names.find(t.full_name);
+    return it == first_names.end() ? t.full_name : it->second;
+  };
+  root.for_each([&](Module& m) {
+    for (const ModuleTensor& t : m.tensors()) {
+      if (t.use != TensorUse::none) read.insert(key(t));
+    }
+  });
+  std::vector<std::string> unread;
+  root.for_each([&](Module& m) {
+    for (const ModuleTensor& t : m.tensors()) {
+      if (!t.is_buffer && !read.contains(key(t))) unread.push_back(t.full_name);
+    }
+  });
+  if (unread.empty()) return;
+  throw UnsupportedError(fmt::format("{}: cannot be run: no role of its description reads {} of its parameters: {}", graph.root->class_name, unread.size(), listed(unread, 4)));
+}
+
+void bind_root(Module& root, const MetaGraph& graph) {
   Binder binder;
   binder.bind(root);
+  refuse_unread(root, graph);
 }
 
 }  // namespace
 
 LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint) : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)) {}
 
-void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph)); }
+void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
 
 std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
   static const Disk kRealDisk;
@@ -114,7 +142,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   const TierOf tier_of(options.device_map);
   out->root_ = build_module_tree(out->graph_);
   Module& root = *out->root_;
-  bind_root(root);
+  bind_root(root, out->graph_);
   // A rounded score can send a token to another expert: models with routers keep products of float32.
   root.for_each([&](const Module& m) {
     if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
@@ -130,7 +158,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
     for (ModuleTensor& t : m.tensors()) {
       const WeightSource* source = store.find(t.full_name);
       if (source == nullptr) {
-        if (t.needed && t.meta->persistent) missing.push_back(t.full_name);
+        if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
       } else if (tier_of(t.full_name) == Tier::ram && is_resident.insert(source).second) {
         resident.push_back(source);
       }

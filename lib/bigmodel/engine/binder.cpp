@@ -14,11 +14,10 @@ namespace {
 
 /// The `weight` of a module that is used as a matrix.
 ModuleTensor& matrix_of(Module& module) {
-  ModuleTensor* weight = module.find_tensor("weight");
+  ModuleTensor* weight = module.read_tensor("weight");
   if (weight == nullptr || weight->meta->shape.size() != 2) {
     throw UnsupportedError(fmt::format("module '{}' ({}): cannot be run: used as a matrix, but has no two-dimensional weight", module.name(), module.meta().class_name));
   }
-  weight->needed = true;
   return *weight;
 }
 
@@ -43,12 +42,14 @@ void Binder::bind(Module& module) {
 void Binder::bind_linear(Module& module, bool transposed) {
   if (module.block() != nullptr) return;
   matrix_of(module);
+  module.read_tensor("bias");
   module.set_block(std::make_unique<LinearBlock>(transposed || module.meta().layer_kind == "Conv1D"));
 }
 
 void Binder::bind_conv(Module& module, ConvGeometry geometry) {
   if (module.block() != nullptr) return;
-  ModuleTensor* weight = module.find_tensor("weight");
+  ModuleTensor* weight = module.read_tensor("weight");
+  module.read_tensor("bias");
   const std::size_t dims = weight == nullptr ? 0 : weight->meta->shape.size() - std::min<std::size_t>(2, weight->meta->shape.size());
   if (dims < 1 || dims > 3 || geometry.groups < 1 || weight->meta->shape[0] % geometry.groups != 0) {
     throw UnsupportedError(fmt::format("module '{}' ({}): cannot be run: used as a convolution, but its weight does not fit one", module.name(), module.meta().class_name));
@@ -60,7 +61,6 @@ void Binder::bind_conv(Module& module, ConvGeometry geometry) {
       throw UnsupportedError(fmt::format("module '{}' ({}): cannot be run: stride {}, padding {}", module.name(), module.meta().class_name, geometry.stride[d], geometry.padding[d]));
     }
   }
-  weight->needed = true;
   module.set_block(std::make_unique<ConvBlock>(std::move(geometry)));
 }
 

@@ -13,7 +13,8 @@ void place_tokens(ForwardState& state) {
     for (std::int64_t c = 0; c < state.columns(); ++c) {
       if (state.is_token(b, c)) ++count;
       if (c < state.past) continue;
-      const std::int64_t position = std::max<std::int64_t>(count - 1, 0);
+      const std::int64_t delta = state.past > 0 && !state.position_delta.empty() ? state.position_delta[static_cast<std::size_t>(b)] : 0;
+      const std::int64_t position = std::max<std::int64_t>(count - 1 + delta, 0);
       state.positions[static_cast<std::size_t>(b * state.length + c - state.past)] = position;
       state.longest = std::max(state.longest, position + 1);
     }

@@ -24,11 +24,21 @@ struct ForwardState {
   std::vector<std::int64_t> positions;    ///< [batch * length], as position ids of the reference
   std::vector<std::uint8_t> valid;        ///< [batch, past + length], 0 for padding; empty: no padding
   std::int64_t longest = 0;               ///< 1 + the largest position of the whole batch (dynamic and longrope look at it)
+  /// Where positions have several axes (frame, row, column), those of each; empty: `positions` holds for all.
+  std::vector<std::vector<std::int64_t>> axis_positions;
+  std::vector<std::int64_t> position_delta;   ///< [batch] added to the running count behind the first pass (images take fewer positions than places)
+  Tensor pixels;                          ///< images for a model of text and images, as its tower wants them; empty: none
+  Tensor image_grid;                      ///< int64 [images, 3]: frames, rows and columns of patches, where the tower wants patches
+  Tensor inserted;                        ///< rows that take the place of embeddings, at rows inserted_at
+  std::vector<std::int64_t> inserted_at;
   bool last_only = false;                 ///< heads compute the last position alone
+  std::int64_t grid_height = 0;           ///< of an image whose places are the rows, where that matters (windows)
+  std::int64_t grid_width = 0;
   Tensor embeddings;                      ///< the decoder's input rows (shared blocks of zamba2 read them again)
   Tensor memory;                          ///< what an encoder gave, [batch, encoder length, size]; cross-attention reads it
   std::vector<std::uint8_t> memory_valid; ///< [batch, encoder length], 0 for padding; empty: no padding
   std::vector<float> relative_bias;       ///< [heads, length, columns], of the first layer, for the stack's other layers
+  Tensor relative_rows;                   ///< [2 * reach, size]: learned rows for relative positions, for all layers of the stack (deberta)
   Tensor token_types;                     ///< int64 [batch, length], token_type_ids; empty: all 0
   std::vector<std::pair<std::string, Tensor>> outputs;   ///< what encoders and heads give, under the reference's names
   std::vector<Tensor>* hidden_states = nullptr;  ///< where given: the stream before every layer, then the final one
@@ -45,7 +55,7 @@ struct ForwardState {
   bool is_token(std::int64_t b, std::int64_t c) const { return valid.empty() || valid[static_cast<std::size_t>(b * columns() + c)] != 0; }
 };
 
-/// Fills positions and longest from batch, past, length and valid: the running count of tokens from 0; padding before the first is 0.
+/// Fills positions and longest from batch, past, length, valid and position_delta: the running count of tokens from 0; padding before the first is 0.
 void place_tokens(ForwardState& state);
 
 }  // namespace bigmodel

@@ -20,6 +20,12 @@ const Tensor* find(const std::map<std::string, Tensor>& inputs, const std::strin
   return &t;
 }
 
+std::vector<std::uint8_t> marks(const Tensor& mask) {
+  std::vector<std::uint8_t> out;
+  for (std::int64_t i = 0; i < mask.count(); ++i) out.push_back(mask.i64()[i] != 0 ? 1 : 0);
+  return out;
+}
+
 void refuse_others(const std::map<std::string, Tensor>& inputs, std::initializer_list<std::string_view> known) {
   for (const auto& [name, tensor] : inputs) {
     if (std::ranges::find(known, name) == known.end()) throw UsageError(fmt::format("input '{}': the model takes none of that name", name));
@@ -43,10 +49,22 @@ NamedTensors infer_pair(LoadedModel& model, const std::map<std::string, Tensor>&
   state.batch = decoder->shape()[0];
   state.length = decoder->shape()[1];
   if (const Tensor* mask = ids == nullptr ? nullptr : find(inputs, "attention_mask", DType::int64, &ids->shape())) {
-    for (std::int64_t i = 0; i < mask->count(); ++i) state.memory_valid.push_back(mask->i64()[i] != 0 ? 1 : 0);
+    state.memory_valid = marks(*mask);
   }
   place_tokens(state);
   model.forward({*decoder, source}, state);
+  return state.outputs;
+}
+
+NamedTensors infer_samples(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
+  refuse_others(inputs, {"input_values", "attention_mask"});
+  const Tensor& samples = *find(inputs, "input_values", DType::float32, nullptr);
+  if (samples.shape().size() != 2 || samples.count() == 0) throw UsageError(fmt::format("input 'input_values': shape {}, expected [batch, samples]", to_string(samples.shape())));
+  ForwardState state;
+  state.work = work;
+  state.batch = samples.shape().front();
+  if (const Tensor* mask = find(inputs, "attention_mask", DType::int64, &samples.shape())) state.valid = marks(*mask);
+  model.forward(samples, state);
   return state.outputs;
 }
 
@@ -70,7 +88,7 @@ NamedTensors infer_image(LoadedModel& model, const std::map<std::string, Tensor>
   state.batch = ids->shape()[0];
   state.length = ids->shape()[1];
   if (const Tensor* mask = find(inputs, "attention_mask", DType::int64, &ids->shape())) {
-    for (std::int64_t i = 0; i < mask->count(); ++i) state.valid.push_back(mask->i64()[i] != 0 ? 1 : 0);
+    state.valid = marks(*mask);
   }
   place_tokens(state);
   model.forward({*ids, pixels}, state);
@@ -81,18 +99,26 @@ NamedTensors infer_image(LoadedModel& model, const std::map<std::string, Tensor>
 
 NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
   if (is_encoder_decoder(model.graph())) return infer_pair(model, inputs, work);
-  if (inputs.contains("pixel_values")) return infer_image(model, inputs, work);
+  if (inputs.contains("input_values")) return infer_samples(model, inputs, work);
+  if (inputs.contains("pixel_values") && !generates(model.graph())) return infer_image(model, inputs, work);
   const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);
   if (ids == nullptr) throw UsageError("input 'input_ids': is missing");
   if (ids->shape().size() != 2 || ids->count() == 0) throw UsageError(fmt::format("input 'input_ids': shape {}, expected [batch, length]", to_string(ids->shape())));
-  refuse_others(inputs, {"input_ids", "attention_mask", "token_type_ids"});
+  if (generates(model.graph())) {
+    // Which tokens stand for images is known by their ids.
+    refuse_others(inputs, {"input_ids", "attention_mask", "pixel_values", "image_grid_thw", "mm_token_type_ids"});
+  } else {
+    refuse_others(inputs, {"input_ids", "attention_mask", "token_type_ids"});
+  }
   ForwardState state;
   state.work = work;
   state.batch = ids->shape()[0];
   state.length = ids->shape()[1];
   if (const Tensor* mask = find(inputs, "attention_mask", DType::int64, &ids->shape())) {
-    for (std::int64_t i = 0; i < mask->count(); ++i) state.valid.push_back(mask->i64()[i] != 0 ? 1 : 0);
+    state.valid = marks(*mask);
   }
+  if (const Tensor* pixels = find(inputs, "pixel_values", DType::float32, nullptr)) state.pixels = *pixels;
+  if (const Tensor* grid = find(inputs, "image_grid_thw", DType::int64, nullptr)) state.image_grid = *grid;
   if (const Tensor* types = find(inputs, "token_type_ids", DType::int64, &ids->shape())) state.token_types = *types;
   place_tokens(state);
   const Tensor out = model.forward(*ids, state);

@@ -30,7 +30,7 @@ std::string_view last_part(std::string_view name) {
 Module::Module(std::string name, std::shared_ptr<const ModuleTemplate> meta) : name_(std::move(name)), meta_(std::move(meta)) {
   for (const bool buffer : {false, true}) {
     for (const TensorTemplate& t : buffer ? meta_->buffers : meta_->parameters) {
-      tensors_.push_back({&t, joined(name_, t.name), {t.dtype.value_or(DType::float32), t.shape, nullptr}, buffer, !buffer});
+      tensors_.push_back({&t, joined(name_, t.name), {t.dtype.value_or(DType::float32), t.shape, nullptr}, buffer});
     }
   }
 }
@@ -78,6 +78,12 @@ ModuleTensor* Module::find_tensor(std::string_view name) {
     if (t.meta->name == name) return &t;
   }
   return nullptr;
+}
+
+ModuleTensor* Module::read_tensor(std::string_view name) {
+  ModuleTensor* found = find_tensor(name);
+  if (found != nullptr) found->use = TensorUse::read;
+  return found;
 }
 
 void Module::add_hook(std::unique_ptr<ModelHook> hook, bool append) {

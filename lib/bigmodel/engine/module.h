@@ -25,13 +25,20 @@ class BoundBlock {
   virtual Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) = 0;
 };
 
+/// What becomes of a tensor in a pass.
+enum class TensorUse {
+  none,      ///< no block has asked for it
+  read,      ///< a block reads it: it must be in the checkpoint
+  replaced,  ///< a block computes what it would hold, or the description says that nothing reads it
+};
+
 /// A parameter or buffer of a module. `view.data` is null while its bytes are elsewhere (on disk, or never loaded).
 struct ModuleTensor {
   const TensorTemplate* meta = nullptr;
   std::string full_name;   ///< dotted, from the root
   TensorView view;
   bool is_buffer = false;
-  bool needed = false;     ///< a block reads it: it must be in the checkpoint
+  TensorUse use = TensorUse::none;
 };
 
 class Module {
@@ -56,6 +63,11 @@ class Module {
 
   std::vector<ModuleTensor>& tensors() noexcept { return tensors_; }
   ModuleTensor* find_tensor(std::string_view name);
+  /// The same for a block that is going to read it.
+  ModuleTensor* read_tensor(std::string_view name);
+
+  /// Its block reads tensors of modules below without calling them: they must be there while it runs.
+  bool reads_below = false;
 
   BoundBlock* block() const noexcept { return block_.get(); }
   void set_block(std::unique_ptr<BoundBlock> block) { block_ = std::move(block); }

@@ -13,6 +13,23 @@ Roles::Roles(Module& module, Binder& binder) : module_(module), binder_(binder),
     throw UnsupportedError(fmt::format("module '{}' ({}): its role cannot be computed: {}", module.name(), module.meta().class_name, declared_.error));
   }
   if (const spec::Value* gap = find("incomplete")) refuse("incomplete", gap->text());
+  if (const spec::Value* list = find("unread")) leave_unread(*list);
+}
+
+void Roles::leave_unread(const spec::Value& list) {
+  if (list.if_list() == nullptr) refuse("unread", "expected a list of members");
+  for (const spec::Value& item : *list.if_list()) {
+    if (item.is_null()) continue;
+    const spec::MemberRef* member = item.if_member();
+    if (member == nullptr) refuse("unread", fmt::format("expected a member, got {}", item.describe()));
+    if (Module* below = module_.find(member->path)) {
+      below->for_each([](Module& m) {
+        for (ModuleTensor& t : m.tensors()) t.use = TensorUse::replaced;
+      });
+    } else if (ModuleTensor* own = module_.find_tensor(member->path)) {
+      own->use = TensorUse::replaced;
+    }
+  }
 }
 
 const spec::Value* Roles::find(std::string_view name) {
@@ -88,6 +105,16 @@ Module* Roles::child(std::string_view name) {
 }
 Module& Roles::need_child(std::string_view name) { return need(child(name), name); }
 
+std::vector<Module*> Roles::bound_list(std::string_view name) {
+  std::vector<Module*> out;
+  for (const auto& layer : need(plain_module(name), name).children()) {
+    binder_.layer_index = static_cast<std::int64_t>(out.size());
+    binder_.bind(*layer);
+    out.push_back(layer.get());
+  }
+  return out;
+}
+
 Module* Roles::linear(std::string_view name, bool transposed) {
   Module* found = plain_module(name);
   if (found != nullptr) binder_.bind_linear(*found, transposed);
@@ -120,9 +147,15 @@ ModuleTensor* Roles::tensor(std::string_view name) {
   if (member == nullptr) refuse(name, fmt::format("expected a member, got {}", v->describe()));
   const std::size_t dot = member->path.rfind('.');
   Module* owner = dot == std::string::npos ? &module_ : module_.find(std::string_view(member->path).substr(0, dot));
-  ModuleTensor* found = owner == nullptr ? nullptr : owner->find_tensor(std::string_view(member->path).substr(dot == std::string::npos ? 0 : dot + 1));
+  ModuleTensor* found = owner == nullptr ? nullptr : tensor_of(*owner, std::string_view(member->path).substr(dot == std::string::npos ? 0 : dot + 1));
   if (found == nullptr) refuse(name, fmt::format("there is no tensor '{}'", member->path));
-  found->needed = true;
+  return found;
+}
+ModuleTensor* Roles::tensor_of(Module& owner, std::string_view name) {
+  ModuleTensor* found = owner.find_tensor(name);
+  if (found == nullptr) return nullptr;
+  found->use = TensorUse::read;
+  if (&owner != &module_) module_.reads_below = true;
   return found;
 }
 ModuleTensor& Roles::need_tensor(std::string_view name) {

@@ -41,6 +41,8 @@ class Roles {
   /// A member that has a block of its own, bound; null where absent.
   Module* child(std::string_view name);
   Module& need_child(std::string_view name);
+  /// The elements of a list, each bound as the layer of its number. Throws where the list is absent.
+  std::vector<Module*> bound_list(std::string_view name);
   /// A member that is a matrix [out, in] (or [in, out] where `transposed`, or by its layer kind) with an optional bias.
   Module* linear(std::string_view name, bool transposed = false);
   Module& need_linear(std::string_view name, bool transposed = false);
@@ -53,12 +55,16 @@ class Roles {
   /// A parameter or buffer, which the checkpoint then must have; null where absent.
   ModuleTensor* tensor(std::string_view name);
   ModuleTensor& need_tensor(std::string_view name);
+  /// A tensor of a module below that the block reads without calling that module; null where absent.
+  ModuleTensor* tensor_of(Module& owner, std::string_view name);
 
   [[noreturn]] void refuse(std::string_view property, std::string_view what) const;
   /// Throws UnsupportedError where a non-null property was never asked for.
   void finish() const;
 
  private:
+  /// `unread`, which every kind takes: members whose tensors nothing reads in a pass, as the reference does not either.
+  void leave_unread(const spec::Value& list);
   Module& need(Module* module, std::string_view name) const;
 
   Module& module_;

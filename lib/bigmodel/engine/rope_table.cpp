@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/forward_state.h"
 #include "bigmodel/engine/roles.h"
 
 namespace bigmodel {
@@ -50,6 +51,19 @@ RopeTable::RopeTable(Roles& roles, std::int64_t head_dim) {
   if (pairing != "half" && pairing != "interleaved") roles.refuse("rope", fmt::format("unknown pairing '{}'", pairing));
   if (pairing == "interleaved") pairing_ = ops::RopePairing::interleaved;
   if (dim_ < 0 || dim_ > head_dim || dim_ > (1 << 20)) roles.refuse("rope_dim", fmt::format("{} of a head of {}", dim_, head_dim));
+  axes_ = roles.integer("rope_axes", 1);
+  if (axes_ < 1 || axes_ > 8 || (axes_ > 1 && dim_ % (2 * axes_) != 0)) roles.refuse("rope_axes", fmt::format("{} of {} values", axes_, dim_));
+  if (axes_ > 1) sections_.assign(static_cast<std::size_t>(axes_), dim_ / 2 / axes_);
+  if (const spec::Value* list = roles.find("rope_sections")) {
+    std::int64_t pairs = 0;
+    for (const spec::Value& item : list->if_list() == nullptr ? spec::List{} : *list->if_list()) {
+      const std::int64_t* count = item.if_int();
+      if (count == nullptr || *count < 0 || *count > dim_) roles.refuse("rope_sections", fmt::format("expected numbers of pairs, got {}", item.describe()));
+      sections_.push_back(*count);
+      pairs += *count;
+    }
+    if (pairs != dim_ / 2 || axes_ > 1) roles.refuse("rope_sections", fmt::format("{} pairs of {}", pairs, dim_ / 2));
+  }
 
   const spec::Map* map = scaling == nullptr ? nullptr : scaling->if_map();
   if (scaling != nullptr && map == nullptr) roles.refuse("rope_scaling", fmt::format("expected a map, got {}", scaling->describe()));
@@ -134,8 +148,9 @@ RopeTable::Frequencies RopeTable::frequencies(std::int64_t longest) const {
     const auto dim = static_cast<double>(dim_);
     theta *= std::pow(factor_ * length / static_cast<double>(max_positions_) - (factor_ - 1), dim / (dim - 2));
   }
+  const std::size_t each = axes_ > 1 ? pairs / static_cast<std::size_t>(axes_) : std::max<std::size_t>(pairs, 1);
   // The reference's powers are float32, of a float32 exponent.
-  const auto power = [&](std::size_t i) { return static_cast<float>(std::pow(static_cast<double>(static_cast<float>(theta)), static_cast<double>(static_cast<float>(2 * i) / static_cast<float>(dim_)))); };
+  const auto power = [&](std::size_t i) { return static_cast<float>(std::pow(static_cast<double>(static_cast<float>(theta)), static_cast<double>(static_cast<float>(2 * (i % each)) / static_cast<float>(dim_ / axes_)))); };
   const bool is_long = kind_ == Kind::longrope && longest > original_positions_;
   if (is_long) out.gain = static_cast<float>(long_gain_);
 
@@ -191,10 +206,25 @@ RopeTable::Frequencies RopeTable::frequencies(std::int64_t longest) const {
   return out;
 }
 
-void RopeTable::apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, std::span<const std::int64_t> positions, std::int64_t longest) const {
+void RopeTable::apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, const ForwardState& state) const {
   if (!present_ || dim_ == 0) return;
-  const Frequencies f = frequencies(longest);
-  ops::rope(x, rows, heads, head_dim, positions, f.inv_freq, f.gain, pairing_);
+  const Frequencies f = frequencies(state.longest);
+  if (sections_.empty() || (state.axis_positions.empty() && axes_ == 1)) {
+    ops::rope(x, rows, heads, head_dim, state.positions, f.inv_freq, f.gain, pairing_);
+    return;
+  }
+  if (axes_ > 1 && static_cast<std::int64_t>(state.axis_positions.size()) != axes_) throw UnsupportedError(fmt::format("positions on {} axes, expected {}", state.axis_positions.size(), axes_));
+  // An angle of zero changes nothing: each section is turned by itself.
+  float gain = f.gain;
+  std::size_t first = 0;
+  for (std::size_t s = 0; s < sections_.size(); ++s) {
+    std::vector<float> own(f.inv_freq.size(), 0.0F);
+    const auto pairs = static_cast<std::size_t>(sections_[s]);
+    std::copy_n(f.inv_freq.begin() + static_cast<std::ptrdiff_t>(first), pairs, own.begin() + static_cast<std::ptrdiff_t>(first));
+    ops::rope(x, rows, heads, head_dim, state.axis_positions[s % state.axis_positions.size()], own, gain, pairing_);
+    gain = 1;
+    first += pairs;
+  }
 }
 
 }  // namespace bigmodel

@@ -11,13 +11,15 @@
 namespace bigmodel {
 
 class Roles;
+struct ForwardState;
 
 /// default, linear, dynamic, yarn, longrope, llama3, proportional: transformers 5's ROPE_INIT_FUNCTIONS, computed in float32 where
 /// the reference does so.
 class RopeTable {
  public:
   /// Roles: rope ("half", "interleaved"; null: no rope), rope_dim, rope_theta, rope_scaling (a map with rope_type), rope_max_positions,
-  /// rope_original_positions, rope_short_only. Throws UnsupportedError for an unknown rope_type.
+  /// rope_original_positions, rope_short_only; rope_sections (pairs that
+  /// turn by each axis of state.axis_positions in turn), rope_axes (so many axes, each with the frequencies of its share of the pairs). Throws UnsupportedError for an unknown rope_type.
   explicit RopeTable(Roles& roles, std::int64_t head_dim);
 
   bool present() const noexcept { return present_; }
@@ -31,8 +33,8 @@ class RopeTable {
   /// `longest` is 1 + the largest position of the batch: dynamic and longrope change with it.
   Frequencies frequencies(std::int64_t longest) const;
 
-  /// Turns x [rows, heads, head_dim] in place, where rope is present.
-  void apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, std::span<const std::int64_t> positions, std::int64_t longest) const;
+  /// Turns x [rows, heads, head_dim] in place by the state's positions, where rope is present.
+  void apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, const ForwardState& state) const;
 
  private:
   enum class Kind { plain, linear, dynamic, yarn, longrope, llama3, proportional };
@@ -49,6 +51,8 @@ class RopeTable {
   bool truncate_ = true;
   double low_ = 1, high_ = 4;
   double proportion_ = 1;
+  std::vector<std::int64_t> sections_;   ///< pairs per axis; empty: one axis
+  std::int64_t axes_ = 1;                ///< > 1: each axis has frequencies of its own
   bool short_only_ = false;       ///< longrope: the short factors, whatever the length
   std::vector<double> short_factors_, long_factors_;
 };

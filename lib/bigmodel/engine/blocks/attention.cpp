@@ -93,8 +93,8 @@ class Attention : public BoundBlock {
       clamp(p.k, clip_);
       clamp(p.v, clip_);
     }
-    rope_.apply(p.q.f32(), x.rows(), heads_, head_dim_, state.positions, state.longest);
-    rope_.apply(p.k.f32(), x.rows(), kv_heads_, head_dim_, state.positions, state.longest);
+    rope_.apply(p.q.f32(), x.rows(), heads_, head_dim_, state);
+    rope_.apply(p.k.f32(), x.rows(), kv_heads_, head_dim_, state);
     if (norm_after_rope_) norm(p, state);
     Tensor mixed = attend(p, state);
     if (gated_) {

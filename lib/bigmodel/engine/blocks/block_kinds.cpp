@@ -5,8 +5,10 @@
 
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/attention.h"
+#include "bigmodel/engine/blocks/audio.h"
 #include "bigmodel/engine/blocks/conv_stages.h"
 #include "bigmodel/engine/blocks/decoder.h"
+#include "bigmodel/engine/blocks/disentangled_attention.h"
 #include "bigmodel/engine/blocks/encoder.h"
 #include "bigmodel/engine/blocks/latent_attention.h"
 #include "bigmodel/engine/blocks/layer.h"
@@ -19,6 +21,8 @@
 #include "bigmodel/engine/blocks/seq2seq.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
 #include "bigmodel/engine/blocks/vision.h"
+#include "bigmodel/engine/blocks/vision_language.h"
+#include "bigmodel/engine/blocks/window_attention.h"
 
 namespace bigmodel {
 
@@ -29,14 +33,18 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"audio_stack", &make_audio_stack},
       {"causal_lm", &make_causal_lm},
       {"conv_norm_act", &make_conv_norm_act},
+      {"conv_feature_layer", &make_conv_feature_layer},
+      {"conv_positions", &make_conv_positions},
       {"convnext", &make_convnext},
       {"convnext_layer", &make_convnext_layer},
       {"convnext_stage", &make_convnext_stage},
       {"decoder", &make_decoder},
+      {"disentangled_attention", &make_disentangled_attention},
       {"embeddings", &make_embeddings},
       {"encoder", &make_encoder},
       {"encoder_decoder", &make_encoder_decoder},
       {"experts", &make_experts},
+      {"first_layer_conv", &make_first_layer_conv},
       {"gated_delta_net", &make_gated_delta_net},
       {"gated_linear_recurrence", &make_gated_linear_recurrence},
       {"gated_mlp", &make_gated_mlp},
@@ -49,6 +57,9 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"moe", &make_moe},
       {"norm_per_head", &make_norm_per_head},
       {"parallel_layer", &make_parallel_layer},
+      {"patch_merger", &make_patch_merger},
+      {"patch_rows", &make_patch_rows},
+      {"patch_tower", &make_patch_tower},
       {"postnorm_layer", &make_postnorm_layer},
       {"prenorm_layer", &make_prenorm_layer},
       {"residual", &make_residual},
@@ -66,6 +77,10 @@ BlockMaker find_block_maker(std::string_view kind) {
       {"stack", &make_stack},
       {"two_tower", &make_two_tower},
       {"vision_embeddings", &make_vision_embeddings},
+      {"vision_language", &make_vision_language},
+      {"waveform_encoder", &make_waveform_encoder},
+      {"window_attention", &make_window_attention},
+      {"window_stage", &make_window_stage},
   };
   for (const auto& [name, maker] : kKinds) {
     if (name == kind) return maker;

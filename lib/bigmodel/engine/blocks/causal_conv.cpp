@@ -13,13 +13,12 @@ namespace bigmodel {
 CausalConv::CausalConv(Roles& roles, std::string_view member) {
   Module* module = roles.plain_module(member);
   if (module == nullptr) roles.refuse(member, "is missing");
-  weight_ = module->find_tensor("weight");
-  bias_ = module->find_tensor("bias");
+  weight_ = roles.tensor_of(*module, "weight");
+  bias_ = roles.tensor_of(*module, "bias");
   if (weight_ == nullptr || weight_->meta->shape.size() != 3 || weight_->meta->shape[1] != 1) roles.refuse(member, "expected a depthwise convolution");
   channels_ = weight_->meta->shape[0];
   kernel_ = weight_->meta->shape[2];
   if (kernel_ < 1) roles.refuse(member, "has no kernel");
-  weight_->needed = true;
 }
 
 Tensor CausalConv::operator()(const Tensor& x, const Tensor& tail, const ForwardState& state) const {
@@ -47,15 +46,6 @@ Tensor CausalConv::operator()(const Tensor& x, const Tensor& tail, const Forward
     std::ranges::copy(next, kept);
   }
   return out;
-}
-
-void clear_padding(const Tensor& x, const ForwardState& state) {
-  if (state.valid.empty()) return;
-  for (std::int64_t b = 0; b < state.batch; ++b) {
-    for (std::int64_t t = 0; t < state.length; ++t) {
-      if (!state.is_token(b, state.past + t)) std::memset(x.f32() + (b * state.length + t) * x.width(), 0, static_cast<std::size_t>(x.width()) * sizeof(float));
-    }
-  }
 }
 
 }  // namespace bigmodel

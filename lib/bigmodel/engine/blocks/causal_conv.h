@@ -23,7 +23,4 @@ class CausalConv {
   std::int64_t channels_, kernel_;
 };
 
-/// Rows of padding become zero. In place.
-void clear_padding(const Tensor& x, const ForwardState& state);
-
 }  // namespace bigmodel

@@ -29,36 +29,38 @@ Volume volume_of(const Shape& shape, std::size_t first) {
 }  // namespace
 
 Tensor ConvBlock::forward(Module& self, const Arguments& arguments, ForwardState& state) {
-  const Tensor& x = arguments.front();
-  const ModuleTensor* weight = self.find_tensor("weight");
   const ModuleTensor* bias = self.find_tensor("bias");
-  const Shape& w = weight->view.shape;
+  return convolve(arguments.front(), self.find_tensor("weight")->view, bias == nullptr ? nullptr : &bias->view, geometry_, self.name(), state);
+}
+
+Tensor convolve(const Tensor& x, const TensorView& weight, const TensorView* bias, const ConvGeometry& geometry, const std::string& name, ForwardState& state) {
+  const Shape& w = weight.shape;
   const std::size_t dims = w.size() - 2;
-  const std::int64_t groups = geometry_.groups;
+  const std::int64_t groups = geometry.groups;
   const std::int64_t out_each = w[0] / groups;
   const std::int64_t in_each = w[1];
   if (x.shape().size() != w.size() || x.shape()[1] != in_each * groups) {
-    throw UsageError(fmt::format("module '{}': input of shape {}, expected {} channels and {} dimensions behind them", self.name(), to_string(x.shape()), in_each * groups, dims));
+    throw UsageError(fmt::format("module '{}': input of shape {}, expected {} channels and {} dimensions behind them", name, to_string(x.shape()), in_each * groups, dims));
   }
   const Volume in = volume_of(x.shape(), 2);
   const Volume kernel = volume_of(w, 2);
   Volume stride, padding, out;
   padding.at[0] = padding.at[1] = padding.at[2] = 0;
   for (std::size_t d = 0; d < dims; ++d) {
-    stride.at[3 - dims + d] = geometry_.stride[d];
-    padding.at[3 - dims + d] = geometry_.padding[d];
+    stride.at[3 - dims + d] = geometry.stride[d];
+    padding.at[3 - dims + d] = geometry.padding[d];
   }
   Shape shape = {x.shape()[0], w[0]};
   for (std::size_t d = 3 - dims; d < 3; ++d) {
     const std::int64_t room = in.at[d] + 2 * padding.at[d] - kernel.at[d];
-    if (room < 0) throw UsageError(fmt::format("module '{}': input of shape {} is smaller than the kernel {}", self.name(), to_string(x.shape()), to_string(w)));
+    if (room < 0) throw UsageError(fmt::format("module '{}': input of shape {} is smaller than the kernel {}", name, to_string(x.shape()), to_string(w)));
     out.at[d] = room / stride.at[d] + 1;
     shape.push_back(out.at[d]);
   }
   Tensor y(std::move(shape));
   const std::int64_t pixels = out.count();
   const std::int64_t column = in_each * kernel.count();
-  TensorView matrix{weight->view.dtype, {out_each, column}, nullptr};
+  TensorView matrix{weight.dtype, {out_each, column}, nullptr};
   TensorView bias_part;
   // A block of output pixels at a time: each becomes a row of the values under the kernel, and the kernel a matrix.
   const std::int64_t block = std::clamp<std::int64_t>((std::int64_t{1} << 20) / std::max<std::int64_t>(column, 1), 1, pixels);
@@ -66,8 +68,8 @@ Tensor ConvBlock::forward(Module& self, const Arguments& arguments, ForwardState
   Tensor product({block, out_each});
   for (std::int64_t n = 0; n < x.shape()[0]; ++n) {
     for (std::int64_t g = 0; g < groups; ++g) {
-      matrix.data = weight->view.data + byte_count(matrix.dtype, g * out_each * column);
-      if (bias != nullptr) bias_part = {bias->view.dtype, {out_each}, bias->view.data + byte_count(bias->view.dtype, g * out_each)};
+      matrix.data = weight.data + byte_count(matrix.dtype, g * out_each * column);
+      if (bias != nullptr) bias_part = {bias->dtype, {out_each}, bias->data + byte_count(bias->dtype, g * out_each)};
       const float* from = x.f32() + (n * groups + g) * in_each * in.count();
       float* to = y.f32() + (n * groups + g) * out_each * pixels;
       for (std::int64_t first = 0; first < pixels; first += block) {

@@ -15,8 +15,11 @@ struct ConvGeometry {
   std::int64_t groups = 1;
 };
 
-/// x [batch, in, spatial...] -> [batch, out, spatial'...] with the module's weight [out, in / groups, kernel...] and bias.
+/// x [batch, in, spatial...] -> [batch, out, spatial'...] with a weight [out, in / groups, kernel...] and a bias or null; `name` for errors.
 /// Throws UsageError for input of other channels, or smaller than the kernel.
+Tensor convolve(const Tensor& x, const TensorView& weight, const TensorView* bias, const ConvGeometry& geometry, const std::string& name, ForwardState& state);
+
+/// The same with the module's weight and bias.
 class ConvBlock : public BoundBlock {
  public:
   explicit ConvBlock(ConvGeometry geometry) : geometry_(std::move(geometry)) {}

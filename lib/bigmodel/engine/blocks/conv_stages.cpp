@@ -142,9 +142,7 @@ class ConvNormAct : public BoundBlock {
     if (shape.size() != 4) roles.refuse("conv", "expected two dimensions");
     conv_ = &roles.need_conv("conv", {.stride = {stride, stride}, .padding = {shape[2] / 2, shape[3] / 2}});
     for (const char* name : {"weight", "bias", "running_mean", "running_var"}) {
-      ModuleTensor* t = norm_->find_tensor(name);
-      if (t == nullptr) roles.refuse("norm", fmt::format("has no {}", name));
-      t->needed = true;
+      if (roles.tensor_of(*norm_, name) == nullptr) roles.refuse("norm", fmt::format("has no {}", name));
     }
     if (roles.has("act")) act_ = roles.activation("act");
   }

@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/blocks/steps.h"
 
 namespace bigmodel {
 namespace {
@@ -24,18 +26,13 @@ class Decoder : public BoundBlock {
       const auto bits = std::bit_cast<std::uint32_t>(embed_scale_);
       embed_scale_ = std::bit_cast<float>((bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u);
     }
-    Module* list = roles.plain_module("layers");
-    if (list == nullptr) roles.refuse("layers", "is missing");
-    for (const auto& layer : list->children()) {
-      roles.binder().layer_index = static_cast<std::int64_t>(layers_.size());
-      roles.binder().bind(*layer);
-      layers_.push_back(layer.get());
-    }
+    layers_ = roles.bound_list("layers");
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*embed_)(arguments.front(), state);
     if (embed_scale_ != 1.0F) scale_by(x, embed_scale_);
+    if (!state.inserted_at.empty()) insert_rows(x, state);
     if (project_in_ != nullptr) x = (*project_in_)(x, state);
     if (positions_ != nullptr) add_to(x, position_rows(arguments.front(), state));
     if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
@@ -52,6 +49,13 @@ class Decoder : public BoundBlock {
   }
 
  private:
+  static void insert_rows(const Tensor& x, const ForwardState& state) {
+    if (state.inserted.width() != x.width()) throw FormatError(fmt::format("rows of {} values among embeddings of {}", state.inserted.width(), x.width()));
+    for (std::size_t i = 0; i < state.inserted_at.size(); ++i) {
+      std::copy_n(state.inserted.f32() + static_cast<std::int64_t>(i) * x.width(), x.width(), x.f32() + state.inserted_at[i] * x.width());
+    }
+  }
+
   Tensor position_rows(const Tensor& words, ForwardState& state) const {
     Tensor ids({state.batch, state.length}, DType::int64);
     for (std::int64_t b = 0; b < state.batch; ++b) {
@@ -83,7 +87,7 @@ class Decoder : public BoundBlock {
 class CausalLm : public BoundBlock {
  public:
   explicit CausalLm(Roles& roles)
-      : body_(&roles.need_child("body")), head_(&roles.need_linear("head")), logit_scale_(roles.number("logit_scale", 1.0F)),
+      : body_(&roles.need_child("body")), transform_(roles, "transform"), head_(&roles.need_linear("head")), logit_scale_(roles.number("logit_scale", 1.0F)),
         soft_cap_(roles.number("soft_cap", 0.0F)) {}
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
@@ -95,7 +99,7 @@ class CausalLm : public BoundBlock {
       }
       x = last;
     }
-    Tensor logits = (*head_)(x, state);
+    Tensor logits = (*head_)(transform_(x, state), state);
     if (logit_scale_ != 1.0F) scale_by(logits, logit_scale_);
     if (soft_cap_ > 0) {
       for (std::int64_t i = 0; i < logits.count(); ++i) logits.f32()[i] = soft_cap_ * std::tanh(logits.f32()[i] / soft_cap_);
@@ -105,6 +109,7 @@ class CausalLm : public BoundBlock {
 
  private:
   Module* body_;
+  Steps transform_;
   Module* head_;
   float logit_scale_, soft_cap_;
 };

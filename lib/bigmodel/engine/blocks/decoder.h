@@ -15,7 +15,7 @@ std::unique_ptr<BoundBlock> make_decoder(Roles& roles);
 /// Kind stack: the same for one side of an encoder-decoder.
 std::unique_ptr<BoundBlock> make_stack(Roles& roles);
 
-/// Kind causal_lm: ids -> logits [batch, length or 1, vocabulary].
+/// Kind causal_lm: ids -> logits [batch, length or 1, vocabulary]. Roles: body, transform (steps before the head), head, logit_scale, soft_cap.
 std::unique_ptr<BoundBlock> make_causal_lm(Roles& roles);
 
 }  // namespace bigmodel

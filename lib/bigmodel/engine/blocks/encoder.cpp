@@ -10,6 +10,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/blocks/steps.h"
 #include "bigmodel/engine/relative_bias.h"
 
 namespace bigmodel {
@@ -28,7 +29,7 @@ class Embeddings : public BoundBlock {
  public:
   explicit Embeddings(Roles& roles)
       : words_(&roles.need_embedding("words")), positions_(roles.embedding("positions")), types_(roles.embedding("types")), norm_(roles.child("norm")),
-        padding_(roles.integer("padding", -1)) {}
+        project_(roles.linear("project")), padding_(roles.integer("padding", -1)), zero_padding_(roles.boolean("zero_padding", false)) {}
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& ids = arguments.front();
@@ -53,7 +54,10 @@ class Embeddings : public BoundBlock {
       for (std::int64_t i = 0; i < types.count(); ++i) types.i64()[i] = given ? state.token_types.i64()[i] : 0;
       add_to(x, (*types_)(types, state));
     }
-    return norm_ == nullptr ? x : (*norm_)(x, state);
+    if (project_ != nullptr) x = (*project_)(x, state);
+    if (norm_ != nullptr) x = (*norm_)(x, state);
+    if (zero_padding_) clear_padding(x, state);
+    return x;
   }
 
  private:
@@ -61,7 +65,9 @@ class Embeddings : public BoundBlock {
   Module* positions_;
   Module* types_;
   Module* norm_;
+  Module* project_;
   std::int64_t padding_;
+  bool zero_padding_;
 };
 
 class Encoder : public BoundBlock {
@@ -72,16 +78,14 @@ class Encoder : public BoundBlock {
         pool_token_(roles.text("pool_token", "")), pool_id_(roles.integer("pool_id", -1)) {
     if (pool_ != nullptr && roles.has("pool_act")) pool_act_ = roles.activation("pool_act");
     if (pool_ == nullptr) roles.find("pool_act");
-    if (pool_token_ != "" && pool_token_ != "first" && pool_token_ != "last" && pool_token_ != "largest" && pool_token_ != "id") roles.refuse("pool_token", fmt::format("unknown '{}'", pool_token_));
+    if (pool_token_ != "" && pool_token_ != "first" && pool_token_ != "last" && pool_token_ != "largest" && pool_token_ != "id" && pool_token_ != "mean") roles.refuse("pool_token", fmt::format("unknown '{}'", pool_token_));
     if (roles.has("relative_bias")) relative_.emplace(roles, roles.integer("heads"), false);
+    relative_rows_ = roles.embedding("relative_rows");
+    relative_norm_ = roles.child("relative_norm");
+    first_conv_ = roles.child("first_conv");
     Module* list = roles.plain_module("layers");
     if ((list == nullptr) == (shared_ == nullptr)) roles.refuse("layers", "expected layers, or shared ones");
-    if (list == nullptr) return;
-    for (const auto& layer : list->children()) {
-      roles.binder().layer_index = static_cast<std::int64_t>(layers_.size());
-      roles.binder().bind(*layer);
-      layers_.push_back(layer.get());
-    }
+    if (list != nullptr) layers_ = roles.bound_list("layers");
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
@@ -89,10 +93,13 @@ class Encoder : public BoundBlock {
     if (project_ != nullptr) x = (*project_)(x, state);
     if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
     if (relative_) relative_->bias(state);
-    for (Module* layer : layers_) {
+    if (relative_rows_ != nullptr) lay_relative_rows(state);
+    const Tensor first = x;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
       state.work.throw_if_stopped();
       if (state.hidden_states != nullptr) state.hidden_states->push_back(x.clone());
-      x = (*layer)(x, state);
+      x = (*layers_[i])(x, state);
+      if (i == 0 && first_conv_ != nullptr) x = (*first_conv_)(Arguments{first, x}, state);
     }
     if (shared_ != nullptr) x = (*shared_)(x, state);
     if (norm_ != nullptr) x = (*norm_)(x, state);
@@ -111,10 +118,28 @@ class Encoder : public BoundBlock {
   }
 
  private:
-  /// One token of every row, by pool_token: the first, the last, that of the largest id, the first one that is pool_id (else the first).
+  void lay_relative_rows(ForwardState& state) const {
+    const std::int64_t count = relative_rows_->find_tensor("weight")->meta->shape[0];
+    Tensor ids({count}, DType::int64);
+    for (std::int64_t i = 0; i < count; ++i) ids.i64()[i] = i;
+    state.relative_rows = (*relative_rows_)(ids, state);
+    if (relative_norm_ != nullptr) state.relative_rows = (*relative_norm_)(state.relative_rows, state);
+  }
+
+  static Tensor mean_rows(const Tensor& x, const ForwardState& state) {
+    const Tensor out = Tensor::zeros({state.batch, x.width()});
+    for (std::int64_t r = 0; r < x.rows(); ++r) {
+      for (std::int64_t i = 0; i < x.width(); ++i) out.f32()[r / state.length * x.width() + i] += x.f32()[r * x.width() + i];
+    }
+    scale_by(out, 1.0F / static_cast<float>(state.length));
+    return out;
+  }
+
+  /// One row for all tokens of a sequence, by pool_token: their mean, the first, the last, that of the largest id, the first one that is pool_id (else the first).
   Tensor picked(const Tensor& x, const Tensor& ids, const ForwardState& state) const {
     if (pool_token_.empty() || pool_token_ == "first") return first_tokens(x, state);
     Tensor out({state.batch, x.width()});
+    if (pool_token_ == "mean") return mean_rows(x, state);
     for (std::int64_t b = 0; b < state.batch; ++b) {
       std::int64_t at = pool_token_ == "last" ? state.length - 1 : 0;
       if (pool_token_ == "largest" || pool_token_ == "id") {
@@ -140,6 +165,9 @@ class Encoder : public BoundBlock {
   std::int64_t pool_id_;
   ops::Activation pool_act_ = ops::Activation::identity;
   std::optional<RelativeBias> relative_;
+  Module* relative_rows_ = nullptr;
+  Module* relative_norm_ = nullptr;
+  Module* first_conv_ = nullptr;
   std::vector<Module*> layers_;
 };
 
@@ -177,29 +205,10 @@ class SharedLayers : public BoundBlock {
 
 class Head : public BoundBlock {
  public:
-  explicit Head(Roles& roles) : body_(&roles.need_child("body")), read_(roles.text("read", "tokens")), spans_(roles.boolean("spans", false)) {
+  explicit Head(Roles& roles)
+      : body_(&roles.need_child("body")), read_(roles.text("read", "tokens")), spans_(roles.boolean("spans", false)), steps_(roles, "steps") {
     if (read_ != "tokens" && read_ != "first" && read_ != "pooled") roles.refuse("read", fmt::format("unknown '{}'", read_));
-    const spec::Value* steps = roles.find("steps");
-    if (steps == nullptr || steps->if_list() == nullptr) roles.refuse("steps", "expected a list");
-    for (const spec::Value& step : *steps->if_list()) {
-      Step out;
-      if (const std::string* name = step.if_string()) {
-        const std::optional<ops::Activation> act = ops::find_activation(*name);
-        if (!act) roles.refuse("steps", fmt::format("unknown function '{}'", *name));
-        out.act = *act;
-      } else if (const spec::MemberRef* member = step.if_member()) {
-        out.module = roles.module().find(member->path);
-        if (out.module == nullptr) roles.refuse("steps", fmt::format("there is no module '{}'", member->path));
-        if (out.module->meta().block) {
-          roles.binder().bind(*out.module);
-        } else {
-          roles.binder().bind_linear(*out.module, false);
-        }
-      } else {
-        roles.refuse("steps", fmt::format("expected members and names, got {}", step.describe()));
-      }
-      steps_.push_back(out);
-    }
+    if (!roles.has("steps")) roles.refuse("steps", "is missing");
   }
 
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
@@ -214,14 +223,7 @@ class Head : public BoundBlock {
       if (!x.empty() && x.shape().size() > 2) x = x.reshaped({x.shape()[0], x.count() / x.shape()[0]});
       if (x.empty()) throw UnsupportedError(fmt::format("{}: its body pools nothing", self.meta().class_name));
     }
-    for (const Step& step : steps_) {
-      if (step.module != nullptr) {
-        x = (*step.module)(x, state);
-      } else {
-        x = x.clone();
-        ops::activate(step.act, x.f32(), x.count());
-      }
-    }
+    x = steps_(x, state);
     state.outputs.clear();
     if (!spans_) {
       state.outputs.emplace_back("logits", x);
@@ -235,14 +237,10 @@ class Head : public BoundBlock {
   }
 
  private:
-  struct Step {
-    Module* module = nullptr;
-    ops::Activation act = ops::Activation::identity;
-  };
   Module* body_;
   std::string read_;
   bool spans_;
-  std::vector<Step> steps_;
+  Steps steps_;
 };
 
 }  // namespace

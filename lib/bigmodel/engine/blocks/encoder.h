@@ -9,13 +9,13 @@
 namespace bigmodel {
 
 /// Kind embeddings: ids -> norm(words + positions + types). Roles: words, positions, types, norm, padding (positions count the ids that are
-/// not this one, and start behind it).
+/// not this one, and start behind it), project (before the norm), zero_padding (rows of padding are zero behind it).
 std::unique_ptr<BoundBlock> make_embeddings(Roles& roles);
 
 /// Kind encoder: ids -> [batch, length, size]; gives last_hidden_state and, with `pool` (a matrix on the first token, then pool_act),
 /// pooler_output. Roles: embed, project, embed_norm, layers or shared, norm, pool, pool_act; pool_token
-/// (which token instead), pool_id, pool_norm (of that token), pool_by (a block that pools all tokens); relative_bias, buckets, max_distance and heads where all layers
-/// share one table of relative positions.
+/// (which token instead, or "mean"), pool_id, pool_norm (of that token), pool_by (a block that pools all tokens); relative_bias, buckets, max_distance and heads where all layers
+/// share one table of relative positions; relative_rows, relative_norm (rows for disentangled_attention) and first_conv (first_layer_conv).
 std::unique_ptr<BoundBlock> make_encoder(Roles& roles);
 
 /// Kind shared_layers: `depth` layers that take their weights from few groups in turn.

@@ -47,12 +47,12 @@ class LatentAttention : public BoundBlock {
     const auto rope_bytes = static_cast<std::size_t>(rope_dim_) * sizeof(float);
     const auto plain_bytes = static_cast<std::size_t>(plain_dim_) * sizeof(float);
     for (std::int64_t h = 0; h < rows * heads_; ++h) std::memcpy(q_rope.f32() + h * rope_dim_, q.f32() + h * dim + plain_dim_, rope_bytes);
-    rope_.apply(q_rope.f32(), rows, heads_, rope_dim_, state.positions, state.longest);
+    rope_.apply(q_rope.f32(), rows, heads_, rope_dim_, state);
     for (std::int64_t h = 0; h < rows * heads_; ++h) std::memcpy(q.f32() + h * dim + plain_dim_, q_rope.f32() + h * rope_dim_, rope_bytes);
 
     const Tensor down = (*kv_down_)(x, state);
     const Tensor k_rope = columns(down, latent_dim_, rope_dim_);
-    rope_.apply(k_rope.f32(), rows, 1, rope_dim_, state.positions, state.longest);
+    rope_.apply(k_rope.f32(), rows, 1, rope_dim_, state);
     const Tensor up = (*kv_up_)((*kv_norm_)(columns(down, 0, latent_dim_), state), state);
     Tensor k({rows, heads_, dim});
     Tensor v({rows, heads_, value_dim_});

@@ -12,16 +12,22 @@
 namespace bigmodel {
 namespace {
 
-/// down(act(up x)), where the layer itself holds the two matrices; or a module of its own. Both may be absent.
+/// down(act(up x)), where the layer itself holds the two matrices; or a module of its own, beside which another may stand. All may be absent.
 class FeedForward {
  public:
-  explicit FeedForward(Roles& roles) : module_(roles.child("ffn")), up_(roles.linear("up")), down_(roles.linear("down")) {
+  explicit FeedForward(Roles& roles) : module_(roles.child("ffn")), beside_(roles.child("ffn_beside")), up_(roles.linear("up")), down_(roles.linear("down")) {
     if ((up_ == nullptr) != (down_ == nullptr)) roles.refuse("up", "expected up and down, or neither");
+    if (beside_ != nullptr && module_ == nullptr) roles.refuse("ffn_beside", "without an ffn");
     if (up_ != nullptr) act_ = roles.activation("act");
     if (up_ == nullptr) roles.find("act");
   }
   bool present() const noexcept { return module_ != nullptr || up_ != nullptr; }
   Tensor operator()(const Tensor& x, ForwardState& state) const {
+    if (beside_ != nullptr) {
+      const Tensor sum = (*module_)(x, state).clone();
+      add_to(sum, (*beside_)(x, state));
+      return sum;
+    }
     if (module_ != nullptr) return (*module_)(x, state);
     const Tensor h = (*up_)(x, state);
     ops::activate(state.context(), act_, h.f32(), h.count());
@@ -30,6 +36,7 @@ class FeedForward {
 
  private:
   Module* module_;
+  Module* beside_;
   Module* up_;
   Module* down_;
   ops::Activation act_ = ops::Activation::identity;
@@ -87,9 +94,8 @@ class ResidualLayer : public BoundBlock {
   static float factor(Roles& roles, std::string_view name, ModuleTensor*& tensor) {
     const spec::Value* v = roles.find(name);
     if (v == nullptr || v->if_member() == nullptr) return roles.number(name, 1.0F);
-    tensor = roles.plain_module(name)->find_tensor("lambda1");
+    tensor = roles.tensor_of(*roles.plain_module(name), "lambda1");
     if (tensor == nullptr) roles.refuse(name, "has no lambda1");
-    tensor->needed = true;
     return 1.0F;
   }
   static void scale_columns(const Tensor& t, const ModuleTensor* by) {

@@ -25,6 +25,12 @@ std::vector<float> values(const ModuleTensor& tensor) {
   return out;
 }
 
+void clear_padding(const Tensor& x, const ForwardState& state) {
+  for (std::int64_t r = 0; r < x.rows(); ++r) {
+    if (!state.is_token(r / state.length, state.past + r % state.length)) std::memset(x.f32() + r * x.width(), 0, static_cast<std::size_t>(x.width()) * sizeof(float));
+  }
+}
+
 float softplus(float x) { return x > 20.0F ? x : std::log1p(std::exp(x)); }
 
 KeptState::KeptState(ForwardState& state, std::size_t slot, std::vector<Shape> shapes) : fresh_(state.cache == nullptr || !state.cache->has(slot)) {

@@ -15,6 +15,9 @@ Tensor columns(const Tensor& x, std::int64_t from, std::int64_t width);
 /// All elements of a weight, widened.
 std::vector<float> values(const ModuleTensor& tensor);
 
+/// Zeroes the rows of x [batch, length, size] that are padding.
+void clear_padding(const Tensor& x, const ForwardState& state);
+
 /// log(1 + e^x), as PyTorch computes it.
 float softplus(float x);
 

@@ -70,20 +70,24 @@ class Moe : public BoundBlock {
 class Experts : public BoundBlock {
  public:
   explicit Experts(Roles& roles)
-      : gate_up_(&roles.need_tensor("gate_up")), down_(&roles.need_tensor("down")), gate_up_bias_(roles.tensor("gate_up_bias")),
+      : plain_(!roles.has("gate_up")), gate_up_(&roles.need_tensor(plain_ ? "up" : "gate_up")), down_(&roles.need_tensor("down")), gate_up_bias_(roles.tensor("gate_up_bias")),
         down_bias_(roles.tensor("down_bias")) {
     const std::string layout = roles.text("layout", "");
-    if (!layout.empty() && layout != "interleaved") roles.refuse("layout", fmt::format("unknown layout '{}'", layout));
-    interleaved_ = !layout.empty();
+    if (!layout.empty() && layout != "interleaved" && layout != "transposed") roles.refuse("layout", fmt::format("unknown layout '{}'", layout));
+    interleaved_ = layout == "interleaved";
+    transposed_ = !layout.empty();
+    if (interleaved_ && plain_) roles.refuse("layout", "interleaved without a gate");
     clamped_ = roles.text("act", "") == "clamped_swiglu";
+    if (clamped_ && plain_) roles.refuse("act", "clamped_swiglu without a gate");
     if (!clamped_) act_ = roles.activation("act");
     alpha_ = roles.number("alpha", 1.0F);
     limit_ = roles.number("limit", 0.0F);
     const Shape& up = gate_up_->meta->shape;
     const Shape& down = down_->meta->shape;
     if (up.size() != 3 || down.size() != 3 || up[0] != down[0]) roles.refuse("gate_up", "expected stacked matrices");
-    width_ = interleaved_ ? down[1] : down[2];
-    if ((interleaved_ ? up[2] : up[1]) != 2 * width_) roles.refuse("gate_up", fmt::format("shape {} does not fit down's {}", to_string(up), to_string(down)));
+    width_ = transposed_ ? down[1] : down[2];
+    parts_ = plain_ ? 1 : 2;
+    if ((transposed_ ? up[2] : up[1]) != parts_ * width_) roles.refuse("gate_up", fmt::format("shape {} does not fit down's {}", to_string(up), to_string(down)));
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
@@ -104,7 +108,7 @@ class Experts : public BoundBlock {
       const auto count = static_cast<std::int64_t>(slots.size());
       Tensor in({count, size});
       for (std::int64_t i = 0; i < count; ++i) std::memcpy(in.f32() + i * size, x.f32() + slots[static_cast<std::size_t>(i)] / k * size, row_bytes);
-      Tensor both({count, 2 * width_});
+      Tensor both({count, parts_ * width_});
       product(state.context(), in, *gate_up_, gate_up_bias_, e, both);
       Tensor h({count, width_});
       combine(both, h);
@@ -129,7 +133,7 @@ class Experts : public BoundBlock {
     const TensorView matrix = slice(stack.view);
     TensorView bias;
     if (biases != nullptr) bias = slice(biases->view);
-    if (interleaved_) {
+    if (transposed_) {
       ops::linear_transposed(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
     } else {
       ops::linear(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
@@ -137,6 +141,10 @@ class Experts : public BoundBlock {
   }
 
   void combine(const Tensor& both, const Tensor& h) const {
+    if (plain_) {
+      for (std::int64_t i = 0; i < h.count(); ++i) h.f32()[i] = ops::activate(act_, both.f32()[i]);
+      return;
+    }
     for (std::int64_t r = 0; r < h.rows(); ++r) {
       const float* from = both.f32() + r * 2 * width_;
       for (std::int64_t i = 0; i < width_; ++i) {
@@ -154,14 +162,15 @@ class Experts : public BoundBlock {
     }
   }
 
+  bool plain_;
   ModuleTensor* gate_up_;
   ModuleTensor* down_;
   ModuleTensor* gate_up_bias_;
   ModuleTensor* down_bias_;
-  bool interleaved_ = false, clamped_ = false;
+  bool interleaved_ = false, transposed_ = false, clamped_ = false;
   ops::Activation act_ = ops::Activation::identity;
   float alpha_ = 1, limit_ = 0;
-  std::int64_t width_ = 0;
+  std::int64_t width_ = 0, parts_ = 2;
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ NormBlock::NormBlock(Roles& roles, Kind kind)
     : kind_(kind), eps_(roles.number("eps", kind == Kind::rms ? 1e-6F : 1e-5F)), offset_(roles.number("offset", 0.0F)),
       groups_(roles.integer("groups", 1)), weightless_(roles.boolean("weightless", false)), gate_first_(roles.boolean("gate_first", true)) {
   if (roles.has("gate")) gate_ = roles.activation("gate");
-  for (ModuleTensor& t : roles.module().tensors()) t.needed = !weightless_;
+  for (ModuleTensor& t : roles.module().tensors()) t.use = weightless_ ? TensorUse::replaced : TensorUse::read;
 }
 
 Tensor NormBlock::forward(Module& self, const Arguments& arguments, ForwardState&) {

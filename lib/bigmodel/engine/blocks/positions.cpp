@@ -13,7 +13,7 @@ class SinusoidalPositions : public BoundBlock {
     const std::string spread = roles.text("spread", "");
     if (!spread.empty() && spread != "size") roles.refuse("spread", "is unknown");
     steps_ = spread.empty() ? size_ / 2 - 1 : size_ / 2;
-    for (ModuleTensor& t : roles.module().tensors()) t.needed = false;
+    for (ModuleTensor& t : roles.module().tensors()) t.use = TensorUse::replaced;
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState&) override {

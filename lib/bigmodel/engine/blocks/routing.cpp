@@ -56,6 +56,7 @@ Routing::Routing(Roles& roles)
   } else {
     roles.refuse("score", fmt::format("unknown '{}'", score));
   }
+  normalise_eps_ = roles.number("normalise_eps", score_ == Score::sigmoid ? 1e-20F : 0.0F);
   if (group_score != "top2_sum" && group_score != "max") roles.refuse("group_score", fmt::format("unknown '{}'", group_score));
   group_by_max_ = group_score == "max";
   if (top_k_ <= 0 || (groups_ > 0 && (top_groups_ <= 0 || top_groups_ > groups_))) roles.refuse("top_k", fmt::format("{} in {} of {} groups", top_k_, top_groups_, groups_));
@@ -90,7 +91,7 @@ void Routing::route(std::span<const float> logits, std::span<const float> choice
   for (const std::int64_t e : chosen) w.push_back((group_by_max_ && groups_ > 0 ? choice : scores)[static_cast<std::size_t>(e)]);
   if (score_ == Score::softmax_after_top_k) softmax(w);
   if (normalise_) {
-    float sum = score_ == Score::sigmoid ? 1e-20F : 0.0F;
+    float sum = normalise_eps_;
     for (const float v : w) sum += v;
     for (float& v : w) v /= sum;
   }

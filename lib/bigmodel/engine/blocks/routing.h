@@ -9,7 +9,7 @@ namespace bigmodel {
 
 class Roles;
 
-/// The rules of one router: roles top_k, score, groups, top_groups, group_score, normalise, scale, jitter.
+/// The rules of one router: roles top_k, score, groups, top_groups, group_score, normalise, normalise_eps (added to the sum), scale, jitter.
 class Routing {
  public:
   explicit Routing(Roles& roles);
@@ -32,6 +32,7 @@ class Routing {
   std::int64_t groups_ = 0, top_groups_ = 0;
   bool group_by_max_ = false;   ///< else by the sum of the two best
   bool normalise_ = false;
+  float normalise_eps_ = 0;
   float scale_ = 1, jitter_ = 0;
 };
 

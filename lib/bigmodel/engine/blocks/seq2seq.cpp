@@ -85,15 +85,7 @@ class Seq2SeqLm : public BoundBlock {
 class AudioStack : public BoundBlock {
  public:
   explicit AudioStack(Roles& roles)
-      : conv1_(&roles.need_conv("conv1", {.padding = {1}})), conv2_(&roles.need_conv("conv2", {.stride = {2}, .padding = {1}})), positions_(&roles.need_embedding("positions")), norm_(roles.child("norm")) {
-    Module* list = roles.plain_module("layers");
-    if (list == nullptr) roles.refuse("layers", "is missing");
-    for (const auto& layer : list->children()) {
-      roles.binder().layer_index = static_cast<std::int64_t>(layers_.size());
-      roles.binder().bind(*layer);
-      layers_.push_back(layer.get());
-    }
-  }
+      : conv1_(&roles.need_conv("conv1", {.padding = {1}})), conv2_(&roles.need_conv("conv2", {.stride = {2}, .padding = {1}})), positions_(&roles.need_embedding("positions")), norm_(roles.child("norm")), layers_(roles.bound_list("layers")) {}
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& features = arguments.front();

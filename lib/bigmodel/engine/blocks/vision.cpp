@@ -67,7 +67,7 @@ std::vector<float> resized(const float* rows, std::int64_t side, std::int64_t si
 
 class VisionEmbeddings : public BoundBlock {
  public:
-  explicit VisionEmbeddings(Roles& roles) : patch_(&roles.need_conv("patch", {.stride = pair_of(roles, "stride")})) {
+  explicit VisionEmbeddings(Roles& roles) : patch_(&roles.need_conv("patch", {.stride = pair_of(roles, "stride")})), norm_(roles.child("norm")), pad_(roles.boolean("pad", false)) {
     for (const char* name : {"class", "distillation"}) {
       if (ModuleTensor* t = roles.tensor(name)) special_.push_back(t);
     }
@@ -75,7 +75,8 @@ class VisionEmbeddings : public BoundBlock {
     if (!resize.empty() && resize != "bicubic") roles.refuse("resize", fmt::format("unknown '{}'", resize));
     resize_ = !resize.empty();
     const spec::Value* positions = roles.find("positions");
-    if (positions == nullptr || positions->if_member() == nullptr) roles.refuse("positions", "is missing");
+    if (positions == nullptr) return;
+    if (positions->if_member() == nullptr) roles.refuse("positions", "expected a member");
     if (roles.module().find_tensor(positions->if_member()->path) != nullptr) {
       position_rows_ = roles.tensor("positions");
     } else {
@@ -86,8 +87,11 @@ class VisionEmbeddings : public BoundBlock {
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     const Tensor& pixels = arguments.front();
     if (pixels.dtype() != DType::float32 || pixels.shape().size() != 4) throw UsageError(fmt::format("pixel_values: shape {}, expected [batch, channels, height, width]", to_string(pixels.shape())));
-    const Tensor image = (*patch_)(pixels, state);
-    const Tensor patches = channels_last(image);
+    const Tensor image = (*patch_)(pad_ ? padded(pixels) : pixels, state);
+    Tensor patches = channels_last(image);
+    if (norm_ != nullptr) patches = (*norm_)(patches, state);
+    state.grid_height = image.shape()[2];
+    state.grid_width = image.shape()[3];
     const std::int64_t size = patches.width();
     const auto first = static_cast<std::int64_t>(special_.size());
     state.batch = pixels.shape()[0];
@@ -105,6 +109,7 @@ class VisionEmbeddings : public BoundBlock {
       }
       std::memcpy(to, patches.f32() + b * patches.shape()[1] * size, static_cast<std::size_t>(patches.shape()[1]) * row_bytes);
     }
+    if (position_rows_ == nullptr && position_table_ == nullptr) return x;
     Tensor positions({state.length, size});
     if (position_rows_ != nullptr) {
       std::vector<float> rows = values(*position_rows_);
@@ -130,12 +135,24 @@ class VisionEmbeddings : public BoundBlock {
   }
 
  private:
+  Tensor padded(const Tensor& pixels) const {
+    const Shape& s = pixels.shape();
+    const Shape& kernel = patch_->find_tensor("weight")->meta->shape;
+    const std::int64_t height = (s[2] + kernel[2] - 1) / kernel[2] * kernel[2], width = (s[3] + kernel[3] - 1) / kernel[3] * kernel[3];
+    if (height == s[2] && width == s[3]) return pixels;
+    Tensor out = Tensor::zeros({s[0], s[1], height, width});
+    for (std::int64_t r = 0; r < s[0] * s[1] * s[2]; ++r) std::copy_n(pixels.f32() + r * s[3], s[3], out.f32() + (r / s[2] * height + r % s[2]) * width);
+    return out;
+  }
+
   [[noreturn]] static void refuse_size(const Module& self, const Tensor& pixels, std::int64_t patches) {
     throw UsageError(fmt::format("pixel_values: shape {} does not give the {} patches that '{}' has positions for", to_string(pixels.shape()), patches, self.name()),
                      "resize the image to the config's image_size");
   }
 
   Module* patch_;
+  Module* norm_;
+  bool pad_;
   std::vector<ModuleTensor*> special_;
   bool resize_ = false;
   ModuleTensor* position_rows_ = nullptr;
@@ -148,13 +165,12 @@ class AttentionPool : public BoundBlock {
       : probe_(&roles.need_tensor("probe")), heads_(roles.integer("heads")), norm_(&roles.need_child("norm")), ffn_(&roles.need_child("ffn")) {
     Module* attention = roles.plain_module("attention");
     if (attention == nullptr) roles.refuse("attention", "is missing");
-    weight_ = attention->find_tensor("in_proj_weight");
-    bias_ = attention->find_tensor("in_proj_bias");
+    weight_ = roles.tensor_of(*attention, "in_proj_weight");
+    bias_ = roles.tensor_of(*attention, "in_proj_bias");
     out_ = attention->find("out_proj");
     if (weight_ == nullptr || bias_ == nullptr || out_ == nullptr) roles.refuse("attention", "expected in_proj_weight, in_proj_bias and out_proj");
     const Shape& shape = weight_->meta->shape;
     if (shape.size() != 2 || shape[0] != 3 * shape[1] || heads_ <= 0 || shape[1] % heads_ != 0) roles.refuse("heads", fmt::format("{} for a projection {}", heads_, to_string(shape)));
-    weight_->needed = bias_->needed = true;
     roles.binder().bind_linear(*out_, false);
   }
 

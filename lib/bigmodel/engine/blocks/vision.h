@@ -9,7 +9,8 @@
 namespace bigmodel {
 
 /// Kind vision_embeddings: pixel_values [batch, channels, height, width] -> [batch, special tokens + patches, size]; sets the state's length.
-/// Roles: patch (a convolution), stride, class, distillation (parameters, rows before the patches), positions (a parameter or a table).
+/// Roles: patch (a convolution), stride, class, distillation (parameters, rows before the patches), positions (a parameter or a table; optional), norm (of the patches, before the positions),
+/// pad (images are filled with zeros to whole patches). The state gets the grid of patches.
 /// Images of another size than the table's are refused, unless resize = "bicubic" fits the table to them.
 std::unique_ptr<BoundBlock> make_vision_embeddings(Roles& roles);
 

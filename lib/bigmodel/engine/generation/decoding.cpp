@@ -36,6 +36,8 @@ Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, bool use_cache,
   state_.cache = use_cache ? &cache_ : nullptr;
   state_.work = work;
   state_.memory_valid = prompt.encoder_valid;
+  state_.pixels = prompt.pixels;
+  state_.image_grid = prompt.image_grid;
 }
 
 Tensor Decoding::run_prompt(bool all_logits) {
@@ -67,6 +69,7 @@ Tensor Decoding::step(std::span<const std::int64_t> next) {
 void Decoding::select(std::span<const std::int64_t> rows) {
   cache_.select(rows);
   state_.valid = selected(state_.valid, state_.columns(), rows);
+  state_.position_delta = selected(state_.position_delta, 1, rows);
   if (state_.cache == nullptr) ids_ = selected(ids_, state_.length, rows);
   if (!state_.memory.empty()) {
     state_.memory_valid = selected(state_.memory_valid, static_cast<std::int64_t>(state_.memory_valid.size()) / state_.batch, rows);

@@ -16,6 +16,7 @@ struct TokenBatch {
   std::vector<std::int64_t> ids;        ///< [rows, length]
   std::vector<std::uint8_t> valid;      ///< [rows, length], 0 for padding; empty: no padding
   Tensor encoder_input;                 ///< of encoder-decoders: ids [rows, encoder length] or features; `ids` then start the decoder
+  Tensor pixels, image_grid;            ///< of models of text and images: as ForwardState has them
   std::vector<std::uint8_t> encoder_valid;   ///< [rows, encoder length], 0 for padding; empty: no padding
 };
 
