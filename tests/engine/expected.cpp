@@ -61,6 +61,7 @@ std::unique_ptr<LoadedModel> load_case(const fs::path& folder, DType dtype, cons
   const Config config = read_config(folder / "config.json");
   DispatchOptions options;
   options.dtype = dtype;
+  options.quantization = quantization_method(config);
   options.device_map = {{"", std::string(device)}};
   return load_checkpoint_and_dispatch(build_meta_graph(library, config, {.class_name = "auto"}), open_checkpoint(folder), options);
 }

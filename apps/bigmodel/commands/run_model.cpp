@@ -39,6 +39,12 @@ DType run_dtype(const Options& options, RunModel& model) {
     if (!runs_in(*wanted)) throw UsageError(fmt::format("--dtype: weights are not run in {}, expected float32, bfloat16 or float16", name(*wanted)));
     return *wanted;
   }
+  if (model.quantization.kind != QuantizationMethod::Kind::none) {
+    // Factors are float32 whatever the model is; its config says what it computes in.
+    const DType stated = model.graph.stored_dtype.value_or(DType::bfloat16);
+    model.assumptions.push_back(fmt::format("{}, as the config says", name(stated)));
+    return runs_in(stated) ? stated : DType::float32;
+  }
   for (const CheckpointTensor& t : model.checkpoint->tensors) {
     if (!runs_in(t.dtype)) continue;
     model.assumptions.push_back(fmt::format("{}, as the weights are stored", name(t.dtype)));
@@ -103,14 +109,15 @@ RunModel find_run_model(const Options& options, Session& session) {
     out.found = demo_model();
     session.notes.note("no MODEL: running the demo model of the program");
   }
-  if (!out.found.config.quantization_method.empty()) {
-    throw UnsupportedError(fmt::format("{}: quantised by '{}', which is not run yet", out.found.config.where, out.found.config.quantization_method));
-  }
+  out.quantization = quantization_method(out.found.config);
   if (!out.is_demo() && !out.found.folder) {
     throw NotFoundError(fmt::format("{}: only its config is known, there are no weights", out.found.argument), "name a folder with a checkpoint");
   }
   out.graph = build_graph(*out.library, out.found, {.class_name = options.text("class")}, session);
   check_runnable(out.graph);
+  if (out.quantization.kind != QuantizationMethod::Kind::none) {
+    session.notes.note(fmt::format("weights quantised by '{}' are run as the values that they stand for; activations are not quantised", out.found.config.quantization_method));
+  }
   out.warnings = model_warnings(out.found, out.graph);
   for (const std::string& warning : out.warnings) session.notes.warning(warning);
   out.checkpoint = open_checkpoint(out.is_demo() ? out.demo->path() : *out.found.folder);
@@ -133,6 +140,7 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   DispatchOptions dispatch;
   dispatch.device_map = std::move(map);
   dispatch.dtype = model.dtype;
+  dispatch.quantization = model.quantization;
   dispatch.work = session.work;
   dispatch.pool = model.pool.get();
   model.loaded = load_checkpoint_and_dispatch(std::move(model.graph), std::move(*model.checkpoint), dispatch);

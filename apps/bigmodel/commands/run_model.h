@@ -28,6 +28,7 @@ struct RunModel {
   std::unique_ptr<spec::SpecLibrary> library;
   std::optional<DemoCheckpoint> demo;        ///< where no MODEL is named
   std::optional<Checkpoint> checkpoint;      ///< until it is loaded
+  QuantizationMethod quantization;           ///< of the checkpoint
   MetaGraph graph;                           ///< until it is loaded
   DType dtype = DType::float32;
   std::vector<std::string> assumptions, warnings;

@@ -147,7 +147,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   root.for_each([&](const Module& m) {
     if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
   });
-  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype);
+  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization);
   const WeightStore& store = *out->store_;
 
   // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.

@@ -22,6 +22,7 @@ namespace bigmodel {
 struct DispatchOptions {
   DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
   DType dtype = DType::float32;                        ///< what the weights are run in
+  QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
   const Disk* disk = nullptr;                          ///< nullptr: the real one
   ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
   CpuIsa isa = best_cpu_isa();

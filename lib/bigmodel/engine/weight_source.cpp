@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bigmodel/checkpoint/convert_elements.h"
@@ -30,7 +31,7 @@ class Assembly {
 
   void fill(const SourceForm& form, Target to) {
     switch (form.kind) {
-      case DiskForm::Kind::name: return leaf(form, to);
+      case DiskForm::Kind::name: return form.packed ? unpack(form.packed, to) : leaf(form, to);
       case DiskForm::Kind::absent: throw InternalError(fmt::format("{}: has no file tensor", source_.name));
       case DiskForm::Kind::transpose:
         std::swap(to.shape[to.shape.size() - 1], to.shape[to.shape.size() - 2]);
@@ -83,6 +84,32 @@ class Assembly {
       raw = std::move(converted);
     }
     copy(raw.data(), packed, to);
+  }
+
+  /// Some rows at a time: their values as float32, then in the memory tensor's dtype, then in their places.
+  void unpack(const PackedWeight& packed, const Target& to) {
+    const std::int64_t columns = to.shape.back();
+    const std::int64_t rows = element_count(to.shape, source_.name) / std::max<std::int64_t>(columns, 1);
+    const std::int64_t step = std::clamp<std::int64_t>((std::int64_t{1} << 20) / std::max<std::int64_t>(columns, 1), 1, std::max<std::int64_t>(rows, 1));
+    PackedReader reader(packed, reader_);
+    std::vector<float> values;
+    std::vector<std::byte> converted;
+    const Target row{nullptr, {columns}, {to.strides.back()}};
+    for (std::int64_t first = 0; first < rows; first += step) {
+      const std::int64_t count = std::min(step, rows - first);
+      values.resize(static_cast<std::size_t>(count * columns));
+      reader.read(first, count, values);
+      converted.resize(static_cast<std::size_t>(count * columns * item_));
+      convert_elements(DType::float32, std::as_bytes(std::span(values)), source_.dtype, converted);
+      for (std::int64_t r = 0; r < count; ++r) {
+        std::int64_t left = first + r, place = 0;
+        for (std::size_t d = to.shape.size() - 1; d-- > 0;) {
+          place += left % to.shape[d] * to.strides[d];
+          left /= to.shape[d];
+        }
+        copy_dimension(converted.data() + r * columns * item_, {1}, to.data + place * item_, row, 0);
+      }
+    }
   }
 
   void copy(const std::byte* from, const std::vector<std::int64_t>& strides, const Target& to) {

@@ -10,6 +10,7 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/checkpoint/tensor_reader.h"
+#include "bigmodel/engine/packed_weight.h"
 #include "bigmodel/model/meta_graph.h"
 
 namespace bigmodel {
@@ -20,6 +21,7 @@ struct SourceForm {
   const CheckpointTensor* tensor = nullptr;  ///< Kind::name
   int axis = 0, index = 0, count = 1;
   std::vector<SourceForm> forms;
+  PackedWeight packed;                       ///< Kind::name, instead of the tensor, where the file holds it quantised
 };
 
 struct WeightSource {
@@ -29,7 +31,7 @@ struct WeightSource {
   SourceForm form;
 
   std::uint64_t size_bytes() const;
-  /// The file tensor whose bytes are the tensor's, or null where bytes must be moved or converted.
+  /// The file tensor whose bytes are the tensor's, or null where bytes must be moved, converted or unpacked.
   const CheckpointTensor* plain() const;
 };
 

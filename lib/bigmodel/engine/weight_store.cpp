@@ -50,16 +50,25 @@ class NameFinder {
 };
 
 /// The form with its tensors, or nullopt where one is not in the file.
-std::optional<SourceForm> bound(const DiskForm& form, const NameFinder& names) {
-  SourceForm out{form.kind, nullptr, form.axis, form.index, form.count, {}};
+std::optional<SourceForm> bound(const DiskForm& form, const NameFinder& names, const QuantizationMethod& method) {
+  SourceForm out{form.kind, nullptr, form.axis, form.index, form.count, {}, {}};
   if (form.kind == DiskForm::Kind::name) {
+    out.packed = find_packed_weight(method, form.name, [&](const std::string& name) { return names.find(name); });
+    if (out.packed && method.kind == QuantizationMethod::Kind::mxfp4) {
+      // The file's rows are outputs, memory's are inputs.
+      SourceForm turned;
+      turned.kind = DiskForm::Kind::transpose;
+      turned.forms.push_back(std::move(out));
+      return turned;
+    }
+    if (out.packed) return out;
     out.tensor = names.find(form.name);
     if (out.tensor == nullptr) return std::nullopt;
     return out;
   }
   if (form.kind == DiskForm::Kind::absent || form.forms.empty()) return std::nullopt;
   for (const DiskForm& f : form.forms) {
-    std::optional<SourceForm> part = bound(f, names);
+    std::optional<SourceForm> part = bound(f, names, method);
     if (!part) return std::nullopt;
     out.forms.push_back(std::move(*part));
   }
@@ -71,8 +80,8 @@ bool fits(const SourceForm& form, Shape shape, const CheckpointTensor*& wrong, S
   const auto axis = static_cast<std::size_t>(form.axis);
   switch (form.kind) {
     case DiskForm::Kind::name:
-      if (form.tensor->shape == shape) return true;
-      wrong = form.tensor;
+      if ((form.packed ? form.packed.shape() : form.tensor->shape) == shape) return true;
+      wrong = form.packed ? form.packed.values : form.tensor;
       wanted = shape;
       return false;
     case DiskForm::Kind::absent: return false;
@@ -99,27 +108,30 @@ bool fits(const SourceForm& form, Shape shape, const CheckpointTensor*& wrong, S
 }
 
 void leaves(const SourceForm& form, std::vector<const CheckpointTensor*>& out) {
+  if (form.packed) out.insert(out.end(), {form.packed.values, form.packed.factors});
   if (form.tensor != nullptr) out.push_back(form.tensor);
   for (const SourceForm& f : form.forms) leaves(f, out);
 }
+
+bool is_packed(const SourceForm& form) { return form.packed || std::ranges::any_of(form.forms, is_packed); }
 
 bool is_weight(DType dtype) {
   return dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16 || dtype == DType::float64;
 }
 
 /// What the bytes are in memory.
-DType memory_dtype(const TensorTemplate& tensor, DType wanted, const std::vector<const CheckpointTensor*>& files) {
+DType memory_dtype(const TensorTemplate& tensor, DType wanted, const std::vector<const CheckpointTensor*>& files, bool packed) {
   const DType stored = files.front()->dtype;
   if (tensor.dtype && !is_floating_point(*tensor.dtype)) return *tensor.dtype;
   const DType target = resolved_dtype(tensor, wanted);
   const bool uniform = std::ranges::all_of(files, [&](const CheckpointTensor* t) { return t->dtype == stored; });
   const bool widens = target == DType::float32 && (stored == DType::bfloat16 || stored == DType::float16);
-  return uniform && widens ? stored : target;
+  return uniform && widens && !packed ? stored : target;
 }
 
 }  // namespace
 
-WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype) : checkpoint_(checkpoint), first_names_(tied_names(graph)) {
+WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method) : checkpoint_(checkpoint), first_names_(tied_names(graph)) {
   const NameFinder names(checkpoint);
   std::unordered_set<const CheckpointTensor*> used;
   std::unordered_set<std::string> preferred(graph.tie_sources.begin(), graph.tie_sources.end());
@@ -127,7 +139,7 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
     const auto tie = first_names_.find(layout.name);
     const std::string& key = tie == first_names_.end() ? layout.name : tie->second;
     for (const DiskForm& form : layout.forms) {
-      std::optional<SourceForm> source = bound(form, names);
+      std::optional<SourceForm> source = bound(form, names, method);
       if (!source) continue;
       std::vector<const CheckpointTensor*> files;
       leaves(*source, files);
@@ -141,8 +153,10 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
         throw FormatError(fmt::format("{}: tensor '{}' has shape {}, expected {}", checkpoint.files[wrong->file].path.string(), wrong->name, to_string(wrong->shape), to_string(wanted)),
                           "the checkpoint belongs to another config");
       }
-      const DType target = memory_dtype(*layout.tensor, dtype, files);
+      const bool packed = is_packed(*source);
+      const DType target = memory_dtype(*layout.tensor, dtype, files, packed);
       for (const CheckpointTensor* t : files) {
+        if (packed) break;
         if (t->dtype == target || (is_weight(t->dtype) && can_convert(t->dtype, target))) continue;
         throw UnsupportedError(fmt::format("{}: tensor '{}' is {}, which is not read as a weight", checkpoint.files[t->file].path.string(), t->name, name(t->dtype)),
                                "quantised or packed weights need their own method");

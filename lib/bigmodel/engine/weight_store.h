@@ -18,7 +18,8 @@ class WeightStore {
   /// `dtype`: what the model is run in. Weights keep their stored dtype where that is the same, or where float32 is wanted and bf16 or f16
   /// stored: widening is exact, so the kernels do it. Names are looked for as files have them, as memory has them, and without or with a
   /// base model's prefix. Throws FormatError (a tensor of another shape), UnsupportedError (a dtype that is no weight: packed, quantised).
-  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype);
+  /// `method` says which tensors of the file are quantised: they are read as the values that they stand for.
+  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {});
 
   /// By any of the tied names; null where the checkpoint has none of them.
   const WeightSource* find(const std::string& name) const;
