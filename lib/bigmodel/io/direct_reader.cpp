@@ -46,7 +46,7 @@ std::size_t DirectReader::read_some(std::uint64_t offset, std::byte* out, std::s
       read_exactly(*disk_, buffered_.get(), {out + have, size - have}, offset + have, path_);
       return size;
     }
-    if (got < 0) throw_errno(path_.string(), "read", errno);
+    if (got < 0) throw_errno(path_.string(), fmt::format("read at byte {}", offset + have), errno);
     have += static_cast<std::size_t>(got);
     // A short direct read off a block boundary is the end of the file; going on unaligned would be an error.
     if (got == 0 || have % kDirectAlignment != 0) break;

@@ -54,7 +54,7 @@ void read_exactly(const Disk& disk, int fd, std::span<std::byte> out, std::uint6
   while (!out.empty()) {
     const ssize_t got = disk.pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_errno(path.string(), "read", errno);
+    if (got < 0) throw_errno(path.string(), fmt::format("read at byte {}", offset), errno);
     if (got == 0) {
       throw FormatError(fmt::format("{}: ends at byte {}, expected {} bytes more", path.string(), offset, out.size()),
                         "the file is cut short, or something else writes it now");
