@@ -22,6 +22,7 @@ complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l strict -d 'exit with 1 where the estimate is incomplete'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l context -d 'also what running takes, with this many tokens a sequence' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l batch -d 'sequences at once' -x

@@ -51,6 +51,7 @@ _bigmodel() {
           _arguments \
             {-d,--dtypes}'[the rows and their order]:DTYPE:_bigmodel_dtypes' \
             '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
+            '--strict[exit with 1 where the estimate is incomplete]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown accelerate)' \
             '--context[also what running takes, with this many tokens a sequence]:TOKENS: ' \
             '--batch[sequences at once]:N: ' \

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/json_schema.h"
 #include "cli/run_binary.h"
 #include "support/temp_folder.h"
 
@@ -113,14 +114,53 @@ TEST_SUITE("cli/estimate_memory") {
     CHECK(run_binary({"estimate-memory", bert.path, "--class", "BertForNothing"}).exit_code == 3);
   }
 
-  TEST_CASE("warns that a quantised checkpoint is counted as if it were not") {
+  TEST_CASE("prices a quantised model as stored; a method that is not known makes the estimate incomplete") {
     const TempFolder folder;
-    const std::string path =
-        folder.write("config.json", R"({"model_type": "bert", "quantization_config": {"quant_method": "gptq"}})").string();
-    const RunResult r = run_binary({"estimate-memory", path, "--json"});
+    const auto priced = [&](const std::string& method, std::vector<std::string> more = {}) {
+      const std::string path = folder.write("config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "torch_dtype": "float16",
+          "quantization_config": {"quant_method": ")" + method + R"(", "bits": 4, "group_size": 64}})").string();
+      std::vector<std::string> arguments{"estimate-memory", path, "--json"};
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      return run_binary(arguments);
+    };
+    const RunResult known = priced("gptq", {"--strict", "--context", "1"});
+    CHECK(known.exit_code == 0);
+    CHECK(known.err == "");
+    CHECK(faults_of("estimate-memory", known.out) == "");
+    const Json json = Json::parse(known.out);
+    const std::int64_t packed = INT64_C(12) * (4 * 768 * 768 + 2 * 768 * 3072), all = 109482240;
+    CHECK(json["stored"]["parts"][0]["form"] == "int4, groups of 64");
+    CHECK(json["stored"]["parts"][0]["parameters"] == packed);
+    const std::int64_t bytes = packed / 2 + packed / 64 * 2 + packed / 128 + 4 * 12 * (5 * 768 + 3072) + (all - packed) * 2;
+    CHECK(json["stored"]["bytes"] == bytes);
+    CHECK(json["stored"]["parameters"] == all);
+    CHECK(json["inference"]["dtypes"][0]["dtype"] == "gptq");
+    CHECK(json["inference"]["dtypes"][0]["weights_bytes"] == bytes);
+    CHECK(json["dtypes"][0]["total_bytes"] == all * 4 + 8 * 512 * 2);
+    const RunResult unknown = priced("aqlm");
+    CHECK(unknown.exit_code == 0);
+    CHECK(unknown.err.find("estimate incomplete: quantisation method 'aqlm' is not known") != std::string::npos);
+    CHECK(faults_of("estimate-memory", unknown.out) == "");
+    CHECK(Json::parse(unknown.out)["incomplete"].size() == 1);
+    CHECK(priced("aqlm", {"--strict"}).exit_code == 1);
+  }
+
+  TEST_CASE("headers count where there are some, packed elements are no parameters") {
+    const TempFolder folder;
+    folder.write("config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "quantization_config": {"quant_method": "aqlm"}})");
+    const std::string header = R"({"a.qweight": {"dtype": "I32", "shape": [2, 4], "data_offsets": [0, 32]}, "b": {"dtype": "F16", "shape": [3], "data_offsets": [32, 38]}})";
+    std::string file(8, '\0');
+    file[0] = static_cast<char>(header.size());
+    folder.write("model.safetensors", file + header + std::string(38, 'x'));
+    const RunResult r = run_binary({"estimate-memory", folder.path().string(), "--exact", "--strict", "--json"});
     CHECK(r.exit_code == 0);
-    CHECK(r.err.find("quantised (gptq)") != std::string::npos);
-    CHECK(Json::parse(r.out).at("warnings").dump().find("gptq") != std::string::npos);
+    CHECK(faults_of("estimate-memory", r.out) == "");
+    const Json json = Json::parse(r.out);
+    CHECK(json["stored"]["from"] == "headers");
+    CHECK(json["stored"]["bytes"] == 38);
+    CHECK_FALSE(json["checkpoint"].contains("parameters"));
+    CHECK(run_binary({"estimate-memory", folder.path().string(), "--exact"}).out.find("checkpoint: 2 tensors, packed, 38 B in 1 file (int32, float16)\n") !=
+          std::string::npos);
   }
 
   TEST_CASE("explains that there is nothing to trust") {

@@ -96,6 +96,7 @@ std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceR
     if (const auto batch = largest_batch(plan, request, pool, largest_layer); batch) out.push_back(fmt::format("--batch {}", *batch));
   }
   for (const DtypeEstimate& narrower : layers.dtypes) {
+    if (request.stored_weights_bytes) break;  // packed already
     if (bit_size(narrower.dtype) >= bit_size(dtype)) continue;
     InferenceRequest changed = request;
     changed.dtype = narrower.dtype;
@@ -174,7 +175,8 @@ bool asks_for_inference(const Options& options) {
   return std::ranges::any_of(kAsking, [&](std::string_view name) { return options.given(name); });
 }
 
-InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const Options& options, Session& session) {
+InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
+                                   Session& session) {
   InferenceResult out;
   out.pool = pool_of(options);
   out.solve = options.list("solve");
@@ -209,7 +211,9 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
   out.most_context = stated > 0 ? stated : kMostTokens;
 
   std::vector<DType> dtypes = options.dtypes("dtypes");
-  if (!options.given("dtypes")) dtypes = {graph.stored_dtype.value_or(DType::float16)};
+  const bool as_stored = stored != nullptr && !options.given("dtypes");
+  if (!options.given("dtypes")) dtypes = {as_stored ? stored->compute_dtype : graph.stored_dtype.value_or(DType::float16)};
+  if (as_stored) out.request.stored_weights_bytes = stored->weights.bytes;
   const std::vector<DType> narrower = {DType::float16, DType::int8, DType::int4};
   const MemoryEstimate layers = estimate_memory(graph, dtypes);
   for (std::size_t i = 0; i < dtypes.size(); ++i) {
@@ -217,7 +221,7 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
     request.dtype = dtypes[i];
     request.devices = out.pool ? out.pool->count : 1;
     const std::int64_t layer = layers.dtypes[i].largest_layer_bytes;
-    InferenceRow row{.dtype = dtypes[i], .memory = plan.memory(request), .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
+    InferenceRow row{.dtype = dtypes[i], .label = as_stored ? stored->weights.method : std::string(name(dtypes[i])), .memory = plan.memory(request), .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
     if (out.pool) {
       row.fit = fit_inference(plan, request, *out.pool, layer);
       for (const std::string& what : out.solve) {
@@ -225,7 +229,7 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
         if (what == "batch") row.solved_batch = largest_batch(plan, request, *out.pool, layer);
         if (what == "devices") row.solved_devices = fewest_devices(plan, request, *out.pool, layer);
       }
-      if (!out.widest_dtype && row.fit->verdict != FitVerdict::no) out.widest_dtype = dtypes[i];
+      if (!out.widest_dtype && row.fit->verdict != FitVerdict::no) out.widest_dtype = row.label;
       if (out.rows.empty() && row.fit->verdict == FitVerdict::no) {
         out.remedies = remedies_of(plan, out, estimate_memory(graph, narrower), dtypes[i], layer);
       }

@@ -10,6 +10,7 @@
 #include "bigmodel/planning/fit.h"
 #include "bigmodel/planning/inference_memory.h"
 #include "commands/command.h"
+#include "commands/estimate_stored.h"
 #include "commands/model_argument.h"
 #include "render/terminal.h"
 #include "render/text_table.h"
@@ -22,6 +23,7 @@ inline constexpr std::int64_t kMostTokens = 1 << 24;
 /// The answers of one dtype.
 struct InferenceRow {
   DType dtype = DType::float16;
+  std::string label;             ///< the dtype's name, or the quantisation method of weights as stored
   InferenceMemory memory;
   std::optional<Fit> fit;
   std::optional<std::int64_t> solved_context, solved_batch, solved_devices;  ///< where asked for and where there is one
@@ -36,7 +38,7 @@ struct InferenceResult {
   std::vector<std::string> solve;  ///< of context, batch, dtype, devices
   std::int64_t most_context = 0;   ///< what --solve context stops at
   std::vector<InferenceRow> rows;
-  std::optional<DType> widest_dtype;  ///< --solve dtype: of the rows, in their order
+  std::optional<std::string> widest_dtype;  ///< --solve dtype: the label of a row, in their order
   std::vector<std::string> remedies;  ///< where the first row does not fit: cheapest first
   std::vector<std::string> warnings;
 
@@ -51,9 +53,11 @@ std::vector<OptionSpec> inference_option_rows();
 /// Whether the call asks for any of it.
 bool asks_for_inference(const Options& options);
 
-/// The dtypes of the rows: --dtypes where given, else the one that the config stores, else float16.
+/// The dtypes of the rows: --dtypes where given, else the weights as stored (`stored` may be null), else the dtype that the config stores,
+/// else float16.
 /// Throws UsageError for counts, formats and devices that make no sense, or that contradict each other.
-InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const Options& options, Session& session);
+InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
+                                   Session& session);
 
 std::string inference_text(const InferenceResult& result, const Terminal& terminal);
 std::string inference_markdown(const InferenceResult& result);

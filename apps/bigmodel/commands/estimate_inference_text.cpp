@@ -33,7 +33,7 @@ TextTable need_table(const InferenceResult& result) {
                   {}};
   for (const InferenceRow& row : result.rows) {
     const InferenceMemory& m = row.memory;
-    table.rows.push_back({std::string(name(row.dtype)), binary(m.weights_bytes), binary(m.cache.total_bytes),
+    table.rows.push_back({row.label, binary(m.weights_bytes), binary(m.cache.total_bytes),
                           binary(m.activations().expected), binary(m.overhead.expected), binary(m.total.expected),
                           fmt::format("{} and {}", binary(m.total.low), binary(m.total.high))});
   }
@@ -62,11 +62,11 @@ std::string solved_lines(const InferenceResult& result) {
   std::string out;
   const auto line = [&](const InferenceRow& row, std::string_view what, const std::optional<std::int64_t>& value, bool at_most) {
     const std::string found = value ? fmt::format("{}{}", grouped_digits(*value), at_most ? " or more" : "") : "none fits";
-    out += fmt::format("{}: {} ({})\n", what, found, name(row.dtype));
+    out += fmt::format("{}: {} ({})\n", what, found, row.label);
   };
   for (const std::string& what : result.solve) {
     if (what == "dtype") {
-      out += fmt::format("first dtype that fits: {}\n", result.widest_dtype ? name(*result.widest_dtype) : "none");
+      out += fmt::format("first dtype that fits: {}\n", result.widest_dtype ? *result.widest_dtype : "none");
       continue;
     }
     for (const InferenceRow& row : result.rows) {
@@ -89,7 +89,7 @@ std::string fit_lines(const InferenceResult& result, const Terminal& terminal) {
     const Fit& fit = *row.fit;
     const double share = static_cast<double>(fit.needed.expected) / static_cast<double>(std::max<std::int64_t>(fit.usable_bytes, 1));
     const Style style = fit.verdict == FitVerdict::fits ? Style::green : fit.verdict == FitVerdict::tight ? Style::yellow : Style::red;
-    out += fmt::format("  {:<9} {} {}: {}", name(row.dtype), bar(share, kBarCells, terminal),
+    out += fmt::format("  {:<9} {} {}: {}", row.label, bar(share, kBarCells, terminal),
                        styled(to_string(fit.verdict), style, terminal), range_text(fit.needed));
     out += fit.free_bytes >= 0 ? fmt::format(", {} free\n", binary(fit.free_bytes)) : fmt::format(", {} missing\n", binary(-fit.free_bytes));
   }
@@ -119,7 +119,7 @@ std::string inference_markdown(const InferenceResult& result) {
   if (result.pool) {
     TextTable table{{{"dtype"}, {"device"}, {"verdict"}, {"needed", Align::right}, {"free", Align::right}}, {}};
     for (const InferenceRow& row : result.rows) {
-      table.rows.push_back({std::string(name(row.dtype)), fmt::format("{} x {}", result.pool->count, result.pool->name),
+      table.rows.push_back({row.label, fmt::format("{} x {}", result.pool->count, result.pool->name),
                             std::string(to_string(row.fit->verdict)), binary(row.fit->needed.expected), binary(row.fit->free_bytes)});
     }
     out += fmt::format("\n{}", markdown_table(table));
@@ -150,7 +150,7 @@ Json inference_json(const InferenceResult& result) {
                {"bytes_per_token_when_full", m.cache.bytes_per_token_when_full},
                {"fixed_bytes_per_sequence", m.cache.fixed_bytes_per_sequence},
                {"windows_full_at", m.cache.windows_full_at}};
-    Json item{{"dtype", name(row.dtype)},
+    Json item{{"dtype", row.label},
               {"weights_bytes", m.weights_bytes},
               {"kv_cache", std::move(cache)},
               {"activations", {{"prefill_tokens", m.prefill_tokens}, {"prefill", range_json(m.prefill_activations)},
@@ -172,7 +172,7 @@ Json inference_json(const InferenceResult& result) {
   }
   json["dtypes"] = std::move(rows);
   if (result.pool && std::ranges::find(result.solve, "dtype") != result.solve.end() && result.widest_dtype) {
-    json["first_dtype_that_fits"] = name(*result.widest_dtype);
+    json["first_dtype_that_fits"] = *result.widest_dtype;
   }
   if (!result.remedies.empty()) json["remedies"] = result.remedies;
   return json;

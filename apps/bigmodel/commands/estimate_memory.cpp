@@ -27,6 +27,7 @@ std::vector<OptionSpec> option_rows() {
        .list = ListStyle::spaces,
        .more = "Any of PyTorch's names is taken, and int4."},
       exact_option(),
+      {.name = "strict", .help = "exit with 1 where the estimate is incomplete", .more = "Where a quantisation method, a layer's cache or a structural key of the config is not known."},
       format_option({"table", "json", "jsonl", "csv", "markdown", "accelerate"}),
   };
   for (OptionSpec& row : inference_option_rows()) rows.push_back(std::move(row));
@@ -46,7 +47,10 @@ const CommandSpec& spec() {
            "estimator: https://huggingface.co/docs/accelerate/usage_guides/model_size_estimator.",
            "--context, --device and the options around them add what running takes: weights as they are loaded, the KV cache layer by "
            "layer (windows, shared and latent caches, recurrent states), activations and the runtime's own memory, with bounds where a "
-           "figure is not exact; whether it fits a device, and what would."},
+           "figure is not exact; whether it fits a device, and what would.",
+           "A quantised model is also priced as its checkpoint stores it: packed elements, scales and zeros, by the headers of its files "
+           "where there are some, else by its quantization_config (GPTQ, AWQ, bitsandbytes, FP8, MXFP4, NVFP4, compressed-tensors, "
+           "torchao), skip lists honoured. Without --dtypes that is what running takes."},
       .positionals = {model_positional(true)},
       .options = option_rows(),
       .examples = {{"bigmodel estimate-memory bert-base-cased", "the table of a model of the catalog"},
@@ -86,12 +90,7 @@ void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library)
   if ((!model.folder && model.checkpoint == nullptr) || !model.config.quantization_method.empty()) return;
   try {
     const Checkpoint checkpoint = model.checkpoint != nullptr ? *model.checkpoint : open_checkpoint(checkpoint_folder(model));
-    MetaGraph graph;
-    try {
-      graph = build_meta_graph(library, model.config, {.class_name = "auto"});
-    } catch (const NotFoundError&) {
-      graph = build_meta_graph(library, model.config);
-    }
+    const MetaGraph graph = build_checkpoint_graph(library, model.config);
     const std::vector<TensorInfo> tensors(checkpoint.tensors.begin(), checkpoint.tensors.end());
     const TensorComparison comparison = compare_tensors(graph, tensors);
     if (comparison.agrees()) {
@@ -132,11 +131,21 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.assumptions.push_back("every tensor scales with the dtype, buffers too");
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
-  result.warnings = model_warnings(result.model, graph);
+  if (described) result.stored = estimate_stored(library, result.model);
+  result.warnings = result.stored ? graph.warnings : model_warnings(result.model, graph);
+  result.incomplete = graph.warnings;
+  if (result.stored) {
+    result.warnings.insert(result.warnings.end(), result.stored->warnings.begin(), result.stored->warnings.end());
+    for (const std::string& unknown : result.stored->weights.unknown) {
+      result.incomplete.push_back(fmt::format("{} is not known", unknown));
+      result.warnings.push_back(fmt::format("estimate incomplete: {} is not known; weights are priced as before quantisation", unknown));
+    }
+  }
   if (described) compare_with_checkpoint(result, library);
   if (asks_for_inference(options)) {
-    result.inference = estimate_inference(library, result.model, options, session);
+    result.inference = estimate_inference(library, result.model, result.stored ? &*result.stored : nullptr, options, session);
     for (const std::string& warning : result.inference->warnings) result.warnings.push_back(warning);
+    for (const std::string& unknown : result.inference->rows.front().memory.unknown) result.incomplete.push_back(unknown);
   }
   for (const std::string& assumption : graph.assumptions) session.notes.note(fmt::format("{}: {}", argument, assumption));
   for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
@@ -151,6 +160,8 @@ ExitStatus run(const Options& options, Session& session) {
   std::vector<EstimateResult> results;
   for (const std::string& model : models) results.push_back(estimate(model, *library, options, session));
   print_estimates(results, format, options.flag("quiet"), session.out);
+  const bool complete = std::ranges::all_of(results, [](const EstimateResult& r) { return r.incomplete.empty(); });
+  if (options.flag("strict") && !complete) return ExitStatus::answered_no;
   const bool all_fit = std::ranges::all_of(results, [](const EstimateResult& r) { return r.inference && r.inference->fits(); });
   return options.flag("fits") && !all_fit ? ExitStatus::answered_no : ExitStatus::done;
 }

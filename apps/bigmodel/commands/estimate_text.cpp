@@ -59,7 +59,8 @@ std::string text_of(const EstimateResult& result, const Terminal& terminal) {
                                 grouped_digits(result.parameters));
   out += box_table(estimate_table(result), terminal);
   if (result.checkpoint_class) out += checkpoint_line(result) + "\n";
-  if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint) + "\n";
+  if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint, result.stored.has_value()) + "\n";
+  if (result.stored) out += stored_weights_line(*result.stored) + "\n";
   if (result.inference) out += fmt::format("\n{}", inference_text(*result.inference, terminal));
   return out;
 }
@@ -68,8 +69,9 @@ std::string markdown_of(const EstimateResult& result) {
   std::string out = fmt::format("### {}\n\n{}, {} parameters\n\n", result.model.argument, result.class_name,
                                 grouped_digits(result.parameters));
   out += markdown_table(estimate_table(result));
-  if (result.checkpoint_class) out += "\n" + checkpoint_line(result) + "\n";
-  if (result.model.checkpoint != nullptr) out += "\n" + stored_line(*result.model.checkpoint) + "\n";
+  if (result.checkpoint_class) out += fmt::format("\n{}\n", checkpoint_line(result));
+  if (result.model.checkpoint != nullptr) out += fmt::format("\n{}\n", stored_line(*result.model.checkpoint, result.stored.has_value()));
+  if (result.stored) out += fmt::format("\n{}\n", stored_weights_line(*result.stored));
   if (result.inference) out += fmt::format("\n{}", inference_markdown(*result.inference));
   return result.inference ? out : out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
 }
@@ -132,10 +134,12 @@ Json json_of(const EstimateResult& result) {
                                 {"parameters", result.checkpoint_class->parameters},
                                 {"total_bytes", result.checkpoint_class->total_bytes}};
   }
-  if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint);
+  if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint, result.stored.has_value());
+  if (result.stored) json["stored"] = stored_weights_json(*result.stored);
   if (result.inference) json["inference"] = inference_json(*result.inference);
   json["assumptions"] = result.assumptions;
   json["warnings"] = result.warnings;
+  if (!result.incomplete.empty()) json["incomplete"] = result.incomplete;
   return json;
 }
 

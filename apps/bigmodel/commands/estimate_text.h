@@ -10,6 +10,7 @@
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/planning/memory_estimate.h"
 #include "commands/estimate_inference.h"
+#include "commands/estimate_stored.h"
 #include "commands/model_argument.h"
 #include "render/format.h"
 #include "render/output.h"
@@ -31,9 +32,11 @@ struct EstimateResult {
   std::int64_t tensors = 0;
   MemoryEstimate estimate;
   std::optional<CheckpointClass> checkpoint_class;  ///< where it differs from the class of the rows
+  std::optional<StoredEstimate> stored;      ///< of a quantised model
   std::optional<InferenceResult> inference;  ///< where the call asks for it
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
+  std::vector<std::string> incomplete;  ///< what the figures leave out or guess; --strict ends with 1 where there is any
 };
 
 /// All results of one call in one format; quiet prints one number a model: the total of the first dtype.

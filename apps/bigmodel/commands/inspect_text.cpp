@@ -126,7 +126,7 @@ std::string summary_text(const InspectResult& result) {
   row("not split", result.graph.no_split_modules.empty() ? "nothing named"
                                                          : fmt::format("{}", fmt::join(result.graph.no_split_modules, ", ")));
   for (const std::vector<std::string>& group : result.graph.tied) row("tied", fmt::format("{}", fmt::join(group, " = ")));
-  if (result.model.checkpoint != nullptr) row("checkpoint", stored_line(*result.model.checkpoint).substr(12));
+  if (result.model.checkpoint != nullptr) row("checkpoint", stored_line(*result.model.checkpoint, !result.model.config.quantization_method.empty()).substr(12));
   return out;
 }
 
@@ -178,7 +178,7 @@ void print_overview(const InspectResult& result, const OverviewParts& parts, For
       json["tied"] = result.graph.tied;
       json["disk"] = disk_json(result);
     }
-    if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint);
+    if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint, !result.model.config.quantization_method.empty());
     if (parts.tree) json["tree"] = tree_json(module_tree(result.graph, result.dtype));
     json["assumptions"] = result.assumptions;
     json["warnings"] = result.warnings;

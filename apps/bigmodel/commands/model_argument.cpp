@@ -377,6 +377,14 @@ MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const
   return graph;
 }
 
+MetaGraph build_checkpoint_graph(spec::SpecLibrary& library, const Config& config) {
+  try {
+    return build_meta_graph(library, config, {.class_name = "auto"});
+  } catch (const NotFoundError&) {
+    return build_meta_graph(library, config);
+  }
+}
+
 std::filesystem::path checkpoint_folder(const FoundModel& model) {
   return model.folder->empty() ? fs::path(".") : *model.folder;
 }

@@ -66,6 +66,9 @@ std::filesystem::path checkpoint_folder(const FoundModel& model);
 /// Keys of the config that the description never reads are said under --verbose.
 MetaGraph build_graph(spec::SpecLibrary& library, const FoundModel& model, const BuildOptions& build, Session& session);
 
+/// Of the class that the checkpoint names, with disk rules; of the base where the description does not have that class.
+MetaGraph build_checkpoint_graph(spec::SpecLibrary& library, const Config& config);
+
 /// What every command says about a model: unread structural keys, quantisation.
 std::vector<std::string> model_warnings(const FoundModel& model, const MetaGraph& graph);
 

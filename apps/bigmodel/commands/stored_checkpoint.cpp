@@ -65,19 +65,22 @@ std::string dtype_names(const std::vector<DTypeTotal>& totals) {
   return out;
 }
 
-nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files) {
-  return {{"files", files},
-          {"tensors", totals.tensors},
-          {"parameters", totals.parameters},
-          {"bytes", totals.size_bytes},
-          {"dtypes", dtypes_json(totals.dtypes)}};
+nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files, bool packed) {
+  nlohmann::ordered_json json{{"files", files}, {"tensors", totals.tensors}};
+  if (!packed) json["parameters"] = totals.parameters;
+  json["bytes"] = totals.size_bytes;
+  json["dtypes"] = dtypes_json(totals.dtypes);
+  return json;
 }
 
-nlohmann::ordered_json stored_json(const Checkpoint& checkpoint) { return stored_json(checkpoint_totals(checkpoint), checkpoint.files.size()); }
+nlohmann::ordered_json stored_json(const Checkpoint& checkpoint, bool packed) {
+  return stored_json(checkpoint_totals(checkpoint), checkpoint.files.size(), packed);
+}
 
-std::string stored_line(const Checkpoint& checkpoint) {
+std::string stored_line(const Checkpoint& checkpoint, bool packed) {
   const CheckpointTotals totals = checkpoint_totals(checkpoint);
-  return fmt::format("checkpoint: {} tensors, {} parameters, {} in {} {} ({})", totals.tensors, grouped_digits(totals.parameters), format_binary(totals.size_bytes),
+  return fmt::format("checkpoint: {} tensors, {}{} in {} {} ({})", totals.tensors,
+                     packed ? "packed, " : fmt::format("{} parameters, ", grouped_digits(totals.parameters)), format_binary(totals.size_bytes),
                      checkpoint.files.size(), checkpoint.files.size() == 1 ? "file" : "files", dtype_names(totals.dtypes));
 }
 

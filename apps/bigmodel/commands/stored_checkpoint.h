@@ -24,13 +24,14 @@ Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Se
 /// Those of a repository's safetensors, by byte ranges.
 Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session);
 
-/// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once.
-nlohmann::ordered_json stored_json(const Checkpoint& checkpoint);
-nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files);
+/// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once. `packed`: the tensors are a
+/// quantiser's; their elements are no parameters and are not counted.
+nlohmann::ordered_json stored_json(const Checkpoint& checkpoint, bool packed);
+nlohmann::ordered_json stored_json(const CheckpointTotals& totals, std::size_t files, bool packed = false);
 /// {dtype: bytes}, and "float32, int64".
 nlohmann::ordered_json dtypes_json(const std::vector<DTypeTotal>& totals);
 std::string dtype_names(const std::vector<DTypeTotal>& totals);
 /// "checkpoint: 200 tensors, 108,340,804 parameters, 413.28 MiB in 1 file (float32)".
-std::string stored_line(const Checkpoint& checkpoint);
+std::string stored_line(const Checkpoint& checkpoint, bool packed);
 
 }  // namespace bigmodel::app

@@ -80,4 +80,34 @@ const TensorTemplate* find_parameter(const ModuleTemplate& module, std::string_v
   return it == module.parameters.end() ? nullptr : &*it;
 }
 
+ProjectionShape projection_shape(const ModuleTemplate* projection) {
+  const TensorTemplate* weight = projection == nullptr ? nullptr : find_parameter(*projection, "weight");
+  if (weight == nullptr || weight->shape.size() != 2) return {};
+  const bool transposed = projection->layer_kind == "Conv1D";
+  return {weight->shape[transposed ? 1 : 0], weight->shape[transposed ? 0 : 1]};
+}
+
+ExpertShare expert_share(const ModuleTemplate& module) {
+  if (!module.block || module.block->kind != "moe" || !module.block->error.empty()) return {};
+  const ModuleTemplate* experts = member_module(module, "experts");
+  if (experts == nullptr) return {};
+  std::int64_t count = 0;
+  if (const TensorTemplate* stacked = member_tensor(*experts, "gate_up"); stacked != nullptr && !stacked->shape.empty()) {
+    count = stacked->shape[0];
+  } else {
+    for (const TensorTemplate& t : experts->parameters) {
+      if (t.shape.size() == 3) count = t.shape[0];
+    }
+    for (const ModuleChild& child : experts->children) count = count == 0 && child.count > 1 ? child.count : count;
+  }
+  const std::int64_t chosen = integer_property(*module.block, "top_k").value_or(0);
+  if (count < 1 || chosen < 1 || chosen > count) return {};
+  const std::string path = member_path(*module.block, "experts");
+  return {path.substr(0, path.find('.')), chosen, count};
+}
+
+ExpertShare share_of(const ExpertShare& share, std::string_view member) {
+  return !share.member.empty() && member == share.member ? share : ExpertShare{};
+}
+
 }  // namespace bigmodel

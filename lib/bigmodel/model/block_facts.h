@@ -35,4 +35,20 @@ const TensorTemplate* member_tensor(const ModuleTemplate& module, std::string_vi
 /// The parameter `name` of a module, or null.
 const TensorTemplate* find_parameter(const ModuleTemplate& module, std::string_view name);
 
+/// Rows and columns of a projection's weight, whichever way round it lies; zeros where it is null or has no matrix.
+struct ProjectionShape {
+  std::int64_t out = 0, in = 0;
+};
+ProjectionShape projection_shape(const ModuleTemplate* projection);
+
+/// Of a mixture: the member that holds its experts, and how many of how many a token visits. `member` is empty where the module is no
+/// mixture or does not tell.
+struct ExpertShare {
+  std::string member;  ///< a tensor or child of the module itself
+  std::int64_t chosen = 1, of = 1;
+};
+ExpertShare expert_share(const ModuleTemplate& module);
+/// The share of one tensor or child: of the experts the mixture's, else all.
+ExpertShare share_of(const ExpertShare& share, std::string_view member);
+
 }  // namespace bigmodel

@@ -18,18 +18,7 @@ constexpr std::string_view kObject = "activations";
 std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
 std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
 
-struct Matrix {
-  std::int64_t out = 0, in = 0;
-};
-
-Matrix matrix(const ModuleTemplate* projection) {
-  const TensorTemplate* weight = projection == nullptr ? nullptr : find_parameter(*projection, "weight");
-  if (weight == nullptr || weight->shape.size() != 2) return {};
-  const bool transposed = projection->layer_kind == "Conv1D";
-  return {weight->shape[transposed ? 1 : 0], weight->shape[transposed ? 0 : 1]};
-}
-
-std::int64_t out_of(const ModuleTemplate& module, std::string_view member) { return matrix(member_module(module, member)).out; }
+std::int64_t out_of(const ModuleTemplate& module, std::string_view member) { return projection_shape(member_module(module, member)).out; }
 
 class Reader {
  public:
@@ -47,7 +36,7 @@ class Reader {
     if (kind == "attention" || kind == "latent_attention" || kind == "window_attention" || kind == "disentangled_attention") {
       std::int64_t width = 0;
       for (const char* part : {"q", "k", "v", "qkv", "q_up", "kv_up"}) width = add(width, out_of(module, part));
-      const Matrix out = matrix(member_module(module, "out"));
+      const ProjectionShape out = projection_shape(member_module(module, "out"));
       width = add(width, out.in);
       widths.hidden = std::max(widths.hidden, out.out);
       widths.attention = std::max(widths.attention, width);
@@ -69,7 +58,7 @@ class Reader {
       for (const char* part : {"in", "in_qkvz", "in_ba"}) width = add(width, out_of(module, part));
       widths.feed_forward = std::max(widths.feed_forward, width);
       if (kind == "causal_lm") widths.vocabulary = std::max(widths.vocabulary, out_of(module, "head"));
-      const Matrix down = matrix(member_module(module, kind.starts_with("mamba") || kind.starts_with("gated_") ? "out" : "down"));
+      const ProjectionShape down = projection_shape(member_module(module, kind.starts_with("mamba") || kind.starts_with("gated_") ? "out" : "down"));
       widths.hidden = std::max(widths.hidden, down.out);
     }
   }
@@ -83,11 +72,11 @@ std::int64_t head_rows(const MetaGraph& graph) {
     for (const std::string& name : group) {
       if (std::count(name.begin(), name.end(), '.') != 1 || !name.ends_with(".weight")) continue;
       const ModuleTemplate* module = find_module(graph, std::string_view(name).substr(0, name.size() - 7));
-      if (module != nullptr && module->layer_kind == "Linear") return matrix(module).out;
+      if (module != nullptr && module->layer_kind == "Linear") return projection_shape(module).out;
     }
   }
   const ModuleTemplate* head = find_module(graph, "lm_head");
-  return matrix(head).out;
+  return projection_shape(head).out;
 }
 
 }  // namespace

@@ -34,43 +34,16 @@ class ParameterCounter {
   Count below(const ModuleTemplate& module) {
     if (const auto it = counts_.find(&module); it != counts_.end()) return it->second;
     Count out;
-    const auto [path, share] = experts_of(module);
-    for (const TensorTemplate& t : module.parameters) take(out, {product(t.shape), product(t.shape)}, 1, share_of(path, t.name, share));
-    for (const ModuleChild& child : module.children) take(out, below(*child.module), child.count, share_of(path, child.name, share));
+    const ExpertShare experts = expert_share(module);
+    for (const TensorTemplate& t : module.parameters) take(out, {product(t.shape), product(t.shape)}, 1, share_of(experts, t.name));
+    for (const ModuleChild& child : module.children) take(out, below(*child.module), child.count, share_of(experts, child.name));
     return counts_.emplace(&module, out).first->second;
   }
 
  private:
-  struct Share {
-    std::int64_t chosen = 1, of = 1;
-  };
-
-  static void take(Count& out, Count more, std::int64_t times, Share share) {
+  static void take(Count& out, Count more, std::int64_t times, ExpertShare share) {
     out.all = add(out.all, mul(more.all, times));
     out.active = add(out.active, mul(more.active, times) / share.of * share.chosen);
-  }
-
-  static Share share_of(const std::string& path, std::string_view member, Share share) {
-    return !path.empty() && member == std::string_view(path).substr(0, path.find('.')) ? share : Share{};
-  }
-
-  /// The member that holds a mixture's experts, and how many of how many a token visits.
-  static std::pair<std::string, Share> experts_of(const ModuleTemplate& module) {
-    if (!module.block || module.block->kind != "moe" || !module.block->error.empty()) return {};
-    const ModuleTemplate* experts = member_module(module, "experts");
-    if (experts == nullptr) return {};
-    std::int64_t count = 0;
-    if (const TensorTemplate* stacked = member_tensor(*experts, "gate_up"); stacked != nullptr && !stacked->shape.empty()) {
-      count = stacked->shape[0];
-    } else {
-      for (const TensorTemplate& t : experts->parameters) {
-        if (t.shape.size() == 3) count = t.shape[0];
-      }
-      for (const ModuleChild& child : experts->children) count = count == 0 && child.count > 1 ? child.count : count;
-    }
-    const std::int64_t chosen = integer_property(*module.block, "top_k").value_or(0);
-    if (count < 1 || chosen < 1 || chosen > count) return {};
-    return {member_path(*module.block, "experts"), {chosen, count}};
   }
 
   std::unordered_map<const ModuleTemplate*, Count> counts_;
@@ -133,7 +106,8 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
                                  request.context, request.batch, request.beams, request.devices, request.prefill_chunk));
   }
   InferenceMemory out;
-  const LoadedBytes weights = loaded_.bytes(request.dtype);
+  const LoadedBytes weights = request.stored_weights_bytes ? LoadedBytes{*request.stored_weights_bytes, "weights: as the checkpoint stores them"}
+                                                           : loaded_.bytes(request.dtype);
   out.weights_bytes = weights.bytes;
   if (!weights.assumption.empty()) out.assumptions.push_back(weights.assumption);
   const std::optional<KvFormat> same = kv_format(request.dtype);

@@ -27,7 +27,8 @@ ByteRange operator+(const ByteRange& a, const ByteRange& b);
 ByteRange larger(const ByteRange& a, const ByteRange& b);
 
 struct InferenceRequest {
-  DType dtype = DType::float16;           ///< of the weights
+  DType dtype = DType::float16;           ///< of the weights, or what is computed in
+  std::optional<std::int64_t> stored_weights_bytes;  ///< of packed weights; empty: by `dtype`
   std::int64_t context = 0;               ///< tokens of each sequence, prompt and answer
   std::int64_t batch = 1;
   std::int64_t beams = 1;

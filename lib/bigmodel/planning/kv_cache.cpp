@@ -25,14 +25,6 @@ std::int64_t wanted(const Block& block, std::string_view name) {
   return *value;
 }
 
-/// Rows of a projection's result, from its weight; 0 where it has none.
-std::int64_t output_width(const ModuleTemplate* projection) {
-  if (projection == nullptr) return 0;
-  const TensorTemplate* weight = find_parameter(*projection, "weight");
-  if (weight == nullptr || weight->shape.size() != 2) return 0;
-  return weight->shape[projection->layer_kind == "Conv1D" ? 1 : 0];
-}
-
 std::int64_t dimension(const ModuleTemplate& module, std::string_view property, std::size_t axis) {
   const TensorTemplate* tensor = member_tensor(module, property);
   if (tensor == nullptr) {
@@ -59,8 +51,8 @@ void attention(const ModuleTemplate& module, CacheLayer& layer) {
   const Block& block = *module.block;
   const std::optional<std::int64_t> heads = integer_property(block, "heads");
   layer.kv_heads = integer_property(block, "kv_heads").value_or(heads.value_or(0));
-  layer.key_width = output_width(member_module(module, "k"));
-  layer.value_width = output_width(member_module(module, "v"));
+  layer.key_width = projection_shape(member_module(module, "k")).out;
+  layer.value_width = projection_shape(member_module(module, "v")).out;
   if (layer.key_width == 0 || layer.value_width == 0) {
     layer.key_width = mul(layer.kv_heads, wanted(block, "head_dim"));
     layer.value_width = layer.key_width;
@@ -87,7 +79,7 @@ void latent_attention(const ModuleTemplate& module, CacheLayer& layer) {
   const std::int64_t heads = wanted(block, "heads");
   layer.kind = CacheKind::latent;
   layer.kv_heads = heads;
-  layer.key_width = output_width(member_module(module, "kv_down"));
+  layer.key_width = projection_shape(member_module(module, "kv_down")).out;
   if (layer.key_width == 0) throw FormatError("block 'latent_attention' names no 'kv_down'");
   layer.expanded_key_width = mul(heads, add(wanted(block, "head_dim"), wanted(block, "rope_dim")));
   layer.expanded_value_width = mul(heads, wanted(block, "value_dim"));
