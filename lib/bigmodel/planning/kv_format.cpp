@@ -2,24 +2,34 @@
 #include "bigmodel/planning/kv_format.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "bigmodel/core/checked_math.h"
+#include "bigmodel/core/ggml_type.h"
 
 namespace bigmodel {
 namespace {
 
-constexpr KvFormat kFormats[] = {
-    {"float32", 4, 1}, {"float16", 2, 1}, {"bfloat16", 2, 1}, {"q8_0", 34, 32}, {"fp8", 1, 1},     {"int8", 1, 1},
-    {"q5_1", 24, 32},  {"q5_0", 22, 32},  {"q4_1", 20, 32},   {"q4_0", 18, 32}, {"iq4_nl", 18, 32}, {"nvfp4", 9, 16},
-};
+KvFormat of_ggml(std::string_view name) {
+  const GgmlType type = *find_ggml_type(name);
+  return {type.name, type.block_bytes, type.block_elements};
+}
+
+const std::vector<KvFormat>& formats() {
+  static const std::vector<KvFormat> kFormats = {
+      {"float32", 4, 1}, {"float16", 2, 1}, {"bfloat16", 2, 1}, of_ggml("q8_0"), {"fp8", 1, 1},     {"int8", 1, 1},
+      of_ggml("q5_1"),   of_ggml("q5_0"),   of_ggml("q4_1"),    of_ggml("q4_0"), of_ggml("iq4_nl"), {"nvfp4", 9, 16},
+  };
+  return kFormats;
+}
 
 }  // namespace
 
-std::span<const KvFormat> kv_formats() { return kFormats; }
+std::span<const KvFormat> kv_formats() { return formats(); }
 
 std::optional<KvFormat> find_kv_format(std::string_view name) {
-  const auto it = std::ranges::find(kFormats, name, &KvFormat::name);
-  if (it != std::end(kFormats)) return *it;
+  const auto it = std::ranges::find(formats(), name, &KvFormat::name);
+  if (it != formats().end()) return *it;
   if (name.starts_with("fp8")) return name == "fp8_e4m3" || name == "fp8_e5m2" ? find_kv_format("fp8") : std::nullopt;
   const std::optional<DType> dtype = find_dtype(name);
   return dtype ? kv_format(*dtype) : std::nullopt;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The header of a GGUF file: its tensors by name, type and shape, and the few metadata that say what it is. Reads no weights.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "bigmodel/core/ggml_type.h"
+#include "bigmodel/core/shape.h"
+
+namespace bigmodel {
+
+struct GgufTensor {
+  std::string name;
+  Shape shape;                   ///< outermost first (the file has them the other way round)
+  GgmlType type;
+  std::uint64_t offset = 0;      ///< from the start of the file
+  std::uint64_t size_bytes = 0;
+};
+
+struct GgufHeader {
+  std::uint32_t version = 0;
+  std::string architecture;      ///< general.architecture
+  std::string name;              ///< general.name
+  std::string kind;              ///< general.type: "model", "mmproj", "adapter"; empty where not stated
+  std::uint64_t split_count = 0; ///< split.count: of how many files this is one; 0: not split
+  std::vector<GgufTensor> tensors;
+  std::uint64_t file_bytes = 0;
+};
+
+/// Versions 2 and 3, little-endian. Throws NotFoundError, IoError, FormatError (cut off, sizes beyond the file, unknown types),
+/// UnsupportedError (other versions, big-endian files).
+GgufHeader read_gguf_header(const std::filesystem::path& path);
+
+/// The file, or all files of the split set that it belongs to ("model-00001-of-00003.gguf"), in order. Throws NotFoundError where one
+/// is missing.
+std::vector<std::filesystem::path> gguf_files(const std::filesystem::path& path);
+
+}  // namespace bigmodel
