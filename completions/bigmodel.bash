@@ -22,12 +22,13 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
       case $prev in
         --dtypes|-d) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --report) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --format|-f) COMPREPLY=($(compgen -W 'table json jsonl csv markdown accelerate' -- "$cur")); return ;;
         --context) COMPREPLY=(); return ;;
         --batch) COMPREPLY=(); return ;;
@@ -38,6 +39,15 @@ _bigmodel() {
         --prefill-chunk) COMPREPLY=(); return ;;
         --device) COMPREPLY=(); return ;;
         --solve) COMPREPLY=($(compgen -W 'context batch dtype devices' -- "$cur")); return ;;
+        --train) COMPREPLY=($(compgen -W 'full lora qlora' -- "$cur")); return ;;
+        --optimizer) COMPREPLY=($(compgen -W 'adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd' -- "$cur")); return ;;
+        --sharding) COMPREPLY=(); return ;;
+        --recompute) COMPREPLY=($(compgen -W 'none selective full' -- "$cur")); return ;;
+        --lora-rank) COMPREPLY=(); return ;;
+        --lora-targets) COMPREPLY=(); return ;;
+        --lora-dtype) COMPREPLY=($(compgen -W 'float32 weights' -- "$cur")); return ;;
+        --sequence) COMPREPLY=(); return ;;
+        --micro-batch) COMPREPLY=(); return ;;
         --class|-c) COMPREPLY=($(compgen -W 'base auto' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -48,7 +58,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --exact --strict --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --machine --fits --solve --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --machine --fits --solve --train --optimizer --sharding --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi
@@ -266,6 +276,16 @@ _bigmodel() {
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
       ;;
+    serve-estimate)
+      case $prev in
+        --port) COMPREPLY=(); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--port --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      fi
+      ;;
     doctor)
       case $prev in
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -285,7 +305,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

@@ -18,11 +18,15 @@ complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its ow
 complete -c bigmodel -n __fish_use_subcommand -a tokenize -d 'turn text into token ids and back'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
 complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on the Hub'
+complete -c bigmodel -n __fish_use_subcommand -a serve-estimate -d 'the memory report as a page on this machine'
 complete -c bigmodel -n __fish_use_subcommand -a doctor -d 'show what this build and machine can do, and what is off'
 complete -c bigmodel -n __fish_use_subcommand -a help -d 'explain a command or a topic'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s d -l dtypes -d 'the rows and their order' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l exact -d 'read the checkpoint\'s own safetensors headers, from the Hub by byte ranges: no weights are downloaded'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l strict -d 'exit with 1 where the estimate is incomplete'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l report -d 'also write the running part as one HTML page, with sliders for context, batch and dtype' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l post-discussion -d 'show the Markdown table as a discussion of the model\'s repository on the Hub; with --yes, post it'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l yes -d 'with --post-discussion: send it'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s f -l format -d 'how the result is printed' -x -a 'table json jsonl csv markdown accelerate'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l context -d 'also what running takes, with this many tokens a sequence' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l batch -d 'sequences at once' -x
@@ -35,6 +39,19 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l device 
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l machine -d 'does it fit into this machine\'s memory'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l fits -d 'exit with 1 where a row does not fit the device'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l solve -d 'the most that the device allows' -x -a 'context batch dtype devices'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l train -d 'also what training takes on each device' -x -a 'full lora qlora'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l optimizer -d 'whose states are kept' -x -a 'adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l sharding -d 'zero1, zero2, zero3 or fsdp (zero3=8), tp=N, pp=N, also together' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l recompute -d 'activations computed again on the way back' -x -a 'none selective full'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l master-weights -d 'float32 masters and moments beside 16-bit weights (mixed precision)'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l chunked-loss -d 'logits an eighth at a time'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offload-activations -d 'what is kept for the way back waits in host memory'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l optimizer-in-backward -d 'gradients are used and freed one by one'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l lora-rank -d 'rank of the adapters' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l lora-targets -d 'which linear layers get adapters: names, or all-linear' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l lora-dtype -d 'of the adapters' -x -a 'float32 weights'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l sequence -d 'tokens of each training sequence' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l micro-batch -d 'sequences a device computes at once' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -s c -l class -d 'which class of the model is meant' -x -a 'base auto'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
@@ -211,8 +228,9 @@ complete -c bigmodel -n '__fish_seen_subcommand_from push' -l revision -d 'the b
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
+complete -c bigmodel -n '__fish_seen_subcommand_from serve-estimate' -l port -d 'where to listen; 0 takes a free one' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l probe -d 'measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l types -d 'list every described model type instead: its classes, and whether the engine runs them'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes'

@@ -40,6 +40,7 @@ _bigmodel() {
         'tokenize:turn text into token ids and back'
         'download:fetch a repository of the Hub into the cache'
         'push:publish a folder on the Hub'
+        'serve-estimate:the memory report as a page on this machine'
         'doctor:show what this build and machine can do, and what is off'
         'help:explain a command or a topic'
       )
@@ -52,6 +53,9 @@ _bigmodel() {
             {-d,--dtypes}'[the rows and their order]:DTYPE:_bigmodel_dtypes' \
             '--exact[read the checkpoint'\''s own safetensors headers, from the Hub by byte ranges\: no weights are downloaded]' \
             '--strict[exit with 1 where the estimate is incomplete]' \
+            '--report[also write the running part as one HTML page, with sliders for context, batch and dtype]:FILE:_files' \
+            '--post-discussion[show the Markdown table as a discussion of the model'\''s repository on the Hub; with --yes, post it]' \
+            '--yes[with --post-discussion\: send it]' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json jsonl csv markdown accelerate)' \
             '--context[also what running takes, with this many tokens a sequence]:TOKENS: ' \
             '--batch[sequences at once]:N: ' \
@@ -64,6 +68,19 @@ _bigmodel() {
             '--machine[does it fit into this machine'\''s memory]' \
             '--fits[exit with 1 where a row does not fit the device]' \
             '*--solve[the most that the device allows]:WHAT:(context batch dtype devices)' \
+            '--train[also what training takes on each device]:MODE:(full lora qlora)' \
+            '--optimizer[whose states are kept]:NAME:(adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd)' \
+            '--sharding[zero1, zero2, zero3 or fsdp (zero3=8), tp=N, pp=N, also together]:HOW: ' \
+            '--recompute[activations computed again on the way back]:WHAT:(none selective full)' \
+            '--master-weights[float32 masters and moments beside 16-bit weights (mixed precision)]' \
+            '--chunked-loss[logits an eighth at a time]' \
+            '--offload-activations[what is kept for the way back waits in host memory]' \
+            '--optimizer-in-backward[gradients are used and freed one by one]' \
+            '--lora-rank[rank of the adapters]:R: ' \
+            '*--lora-targets[which linear layers get adapters\: names, or all-linear]:LAYERS: ' \
+            '--lora-dtype[of the adapters]:KIND:(float32 weights)' \
+            '--sequence[tokens of each training sequence]:TOKENS: ' \
+            '--micro-batch[sequences a device computes at once]:N: ' \
             {-c,--class}'[which class of the model is meant]:CLASS:(base auto)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
@@ -351,6 +368,18 @@ _bigmodel() {
             ':FOLDER:_files' \
             ':REPO: '
           ;;
+        serve-estimate)
+          _arguments \
+            '--port[where to listen; 0 takes a free one]:N: ' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]'
+          ;;
         doctor)
           _arguments \
             '--probe[measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes]' \
@@ -376,7 +405,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run tokenize download push doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

@@ -136,6 +136,7 @@ const std::vector<Wall>& walls() {
        std::regex("^(lib/bigmodel/tokenizer|tests/tokenizer|apps/bigmodel/render)/.*\\.cpp$")},
       {"oneDNN", std::regex("^(oneapi/dnnl/|dnnl).*"), std::regex("^lib/bigmodel/ops/.*_cpu\\.cpp$")},
       {"liblzma", std::regex("^lzma.*"), std::regex("^tests/.*")},
+      {"cpp-httplib", std::regex("^httplib.*"), std::regex("^apps/bigmodel/commands/serve_estimate\\.cpp$")},
       {"doctest", std::regex("^doctest/.*"), std::regex("^tests/.*")},
       {"zlib", std::regex("^zlib\\.h$"), std::regex("^(lib|tests)/.*\\.cpp$")},
   };
@@ -247,6 +248,7 @@ TEST_SUITE("layering") {
     CHECK(broken_walls({"lib/bigmodel/model/x.cpp", "#include <curl/curl.h>\n"}).size() == 1);
     CHECK(broken_walls({"lib/bigmodel/hub/x.h", "#include <curl/curl.h>\n"}).size() == 1);
     CHECK(broken_walls({"apps/bigmodel/cli/x.cpp", "#include <utf8proc.h>\n"}).size() == 1);
+    CHECK(broken_walls({"lib/bigmodel/hub/x.cpp", "#include <httplib.h>\n"}).size() == 1);
     CHECK(broken_walls({"lib/bigmodel/core/x.cpp", "#include <doctest/doctest.h>\n"}).size() == 1);
     CHECK(broken_walls({"lib/bigmodel/io/x.cpp", "#include <nlohmann/json.hpp>\n"}).empty());
     CHECK(broken_walls({"lib/bigmodel/ops/gemm_cuda.cu", "#include <cuda_runtime.h>\n"}).empty());

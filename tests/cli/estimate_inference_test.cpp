@@ -2,6 +2,7 @@
 // `estimate-memory --context --device --solve ...` from outside.
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/json_schema.h"
@@ -16,6 +17,11 @@ using Json = nlohmann::ordered_json;
 RunResult run(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "estimate-memory");
   return run_binary(arguments);
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace
@@ -67,6 +73,44 @@ TEST_SUITE("cli/estimate_inference") {
     CHECK(near.exit_code == 2);
     CHECK(near.err.find("did you mean 'RTX 4090'") != std::string::npos);
     CHECK(run({"gpt2", "--context", "4000000000000000000"}).exit_code == 6);
+  }
+
+  TEST_CASE("--report writes one page without network that holds the same figures") {
+    const TempFolder folder;
+    const std::string path = (folder / "r.html").string();
+    const RunResult r = run({"gpt2", "--context", "512", "--batch", "3", "--device", "2xT4", "--dtypes", "float32", "int8", "--report", path, "--json"});
+    REQUIRE(r.exit_code == 0);
+    const std::string page = read_text(path);
+    for (const char* outside : {"http://", "https://", "src=", "@import", "url(", "@DATA@", "@BODY@"}) {
+      const std::size_t at = page.find(outside);
+      // The one address is the name space of SVG and XHTML.
+      CHECK((at == std::string::npos || page.compare(at, 18, "http://www.w3.org/") == 0));
+    }
+    const std::string mark = "id=\"data\">";
+    const std::size_t from = page.find(mark) + mark.size();
+    const Json data = Json::parse(page.substr(from, page.find("</script>", from) - from));
+    const auto index = [&](const char* list, std::int64_t value) {
+      for (std::size_t i = 0; i < data[list].size(); ++i) {
+        if (data[list][i] == value) return i;
+      }
+      FAIL(list);
+      return std::size_t{0};
+    };
+    const Json inference = Json::parse(r.out)["inference"];
+    for (std::size_t d = 0; d < 2; ++d) {
+      const Json& row = inference["dtypes"][d];
+      const Json& point = data["points"][(d * data["batches"].size() + index("batches", 3)) * data["contexts"].size() + index("contexts", 512)];
+      CHECK(data["dtypes"][d] == row["dtype"]);
+      CHECK(point[0] == row["weights_bytes"]);
+      CHECK(point[1] == row["kv_cache"]["bytes"]);
+      CHECK(point[4] == row["total"]["expected"]);
+      CHECK(point[5] == row["total"]["low"]);
+      CHECK(point[6] == row["total"]["high"]);
+      CHECK(point[7] == row["fit"]["verdict"]);
+      CHECK(point[0].get<std::int64_t>() + point[1].get<std::int64_t>() + point[2].get<std::int64_t>() + point[3].get<std::int64_t>() == point[4]);
+    }
+    CHECK(run({"gpt2", "t5-small", "--report", path}).exit_code == 2);
+    CHECK(run({"gpt2", "--report", "/no/such/folder/x.html"}).exit_code == 9);
   }
 
   TEST_CASE("a context beyond the model's positions is a warning") {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/safetensors_file.h"
 #include "cli/json_schema.h"
 #include "cli/run_binary.h"
 #include "support/temp_folder.h"
@@ -149,9 +150,7 @@ TEST_SUITE("cli/estimate_memory") {
     const TempFolder folder;
     folder.write("config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "quantization_config": {"quant_method": "aqlm"}})");
     const std::string header = R"({"a.qweight": {"dtype": "I32", "shape": [2, 4], "data_offsets": [0, 32]}, "b": {"dtype": "F16", "shape": [3], "data_offsets": [32, 38]}})";
-    std::string file(8, '\0');
-    file[0] = static_cast<char>(header.size());
-    folder.write("model.safetensors", file + header + std::string(38, 'x'));
+    folder.write("model.safetensors", safetensors_file(header, std::string(38, 'x')));
     const RunResult r = run_binary({"estimate-memory", folder.path().string(), "--exact", "--strict", "--json"});
     CHECK(r.exit_code == 0);
     CHECK(faults_of("estimate-memory", r.out) == "");

@@ -66,7 +66,8 @@ TEST_SUITE("cli/model_argument") {
     CHECK(contains(error("c/config.json", "version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer"));
     CHECK(contains(error("d/model.safetensors", "x"), "a checkpoint file, expected a config.json or a folder"));
     home.folder.write("e/model_index.json", "{}");
-    const RunResult diffusers = run_binary({"estimate-memory", (home.folder / "e").string()});
+    CHECK(run_binary({"estimate-memory", (home.folder / "e").string()}).exit_code == 3);
+    const RunResult diffusers = run_binary({"inspect", (home.folder / "e").string()});
     CHECK(diffusers.exit_code == 3);
     CHECK(contains(diffusers.err, "the folder has no config.json; a diffusers pipeline: name a part with --subfolder"));
   }

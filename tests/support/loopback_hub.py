@@ -361,6 +361,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply_json({"files": [{"path": f["path"], "uploadMode": "lfs" if is_lfs(f["path"]) else "regular",
                                         "shouldIgnore": f["path"].endswith(".ignored"),
                                         "oid": etag_of(f["path"], REPOS[repo][f["path"]]) if f["path"] in REPOS.get(repo, {}) else None} for f in files]})
+        elif parts[2] == "discussions":
+            wanted = json.loads(body)
+            self.reply_json({"num": 7, "title": wanted["title"]})
         elif parts[2] == "commit":
             if repo == "fault/403":
                 self.error(403, "", "No write permission")

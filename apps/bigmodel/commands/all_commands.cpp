@@ -12,6 +12,7 @@
 #include "commands/inspect.h"
 #include "commands/push.h"
 #include "commands/run.h"
+#include "commands/serve_estimate.h"
 #include "commands/shard.h"
 #include "commands/tokenize.h"
 #include "commands/verify.h"
@@ -30,6 +31,7 @@ std::span<const Command> all_commands() {
       tokenize_command(),
       download_command(),
       push_command(),
+      serve_estimate_command(),
       doctor_command(),
       help_command(),
       generate_command(),

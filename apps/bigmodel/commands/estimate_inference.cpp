@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t kUsualContext = 4096;
 constexpr std::string_view kAsking[] = {"context", "batch", "beams", "kv-dtype", "engine", "attention", "prefill-chunk",
-                                        "device",  "machine", "fits", "solve"};
+                                        "device",  "machine", "fits", "solve", "report"};
 
 CacheEngine engine_of(const std::string& text) {
   if (text == "hf") return CacheEngine::hf;
@@ -49,18 +49,6 @@ std::int64_t positive(const Options& options, std::string_view name, std::int64_
   const std::optional<std::int64_t> value = options.find_integer(name);
   if (value && *value < 1) throw UsageError(fmt::format("--{}: makes no sense, expected at least 1, got {}", name, *value));
   return value.value_or(fallback);
-}
-
-std::optional<DevicePool> pool_of(const Options& options) {
-  const std::optional<std::string> text = options.find_text("device");
-  if (text && options.flag("machine")) throw UsageError("--device and --machine: name different devices", "give one of them");
-  if (text) return parse_device_pool(*text);
-  if (!options.flag("machine")) return std::nullopt;
-  DevicePool pool;
-  pool.name = "this machine's memory";
-  pool.usable_bytes = static_cast<std::int64_t>(read_machine_info().memory.usable_bytes());
-  pool.source = "available now, within the limits of control groups";
-  return pool;
 }
 
 KvFormat kv_format_of(const std::string& text) {
@@ -113,6 +101,18 @@ std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceR
 }
 
 }  // namespace
+
+std::optional<DevicePool> device_pool_of(const Options& options) {
+  const std::optional<std::string> text = options.find_text("device");
+  if (text && options.flag("machine")) throw UsageError("--device and --machine: name different devices", "give one of them");
+  if (text) return parse_device_pool(*text);
+  if (!options.flag("machine")) return std::nullopt;
+  DevicePool pool;
+  pool.name = "this machine's memory";
+  pool.usable_bytes = static_cast<std::int64_t>(read_machine_info().memory.usable_bytes());
+  pool.source = "available now, within the limits of control groups";
+  return pool;
+}
 
 bool InferenceResult::fits() const {
   return std::ranges::all_of(rows, [](const InferenceRow& row) { return row.fit && row.fit->verdict != FitVerdict::no; });
@@ -171,14 +171,17 @@ std::vector<OptionSpec> inference_option_rows() {
   };
 }
 
-bool asks_for_inference(const Options& options) {
-  return std::ranges::any_of(kAsking, [&](std::string_view name) { return options.given(name); });
+bool asks_for_inference(const Options& options, bool trains) {
+  return std::ranges::any_of(kAsking, [&](std::string_view name) {
+    const bool shared = name == "device" || name == "machine" || name == "fits" || name == "attention";
+    return options.given(name) && !(trains && shared);
+  });
 }
 
 InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
                                    Session& session) {
   InferenceResult out;
-  out.pool = pool_of(options);
+  out.pool = device_pool_of(options);
   out.solve = options.list("solve");
   if (!out.pool && (options.flag("fits") || !out.solve.empty())) {
     throw UsageError("--fits and --solve: no device to fit, expected --device or --machine", "add --device 24GiB");
@@ -191,7 +194,8 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
   } catch (const NotFoundError&) {
     graph = build_graph(library, model, {.class_name = wanted, .disk_rules = false}, session);
   }
-  const InferencePlan plan(graph);
+  out.plan = std::make_shared<const InferencePlan>(graph);
+  const InferencePlan& plan = *out.plan;
   out.class_name = graph.class_name;
   out.parameters = plan.parameters();
   out.active_parameters = plan.active_parameters();
@@ -221,7 +225,7 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
     request.dtype = dtypes[i];
     request.devices = out.pool ? out.pool->count : 1;
     const std::int64_t layer = layers.dtypes[i].largest_layer_bytes;
-    InferenceRow row{.dtype = dtypes[i], .label = as_stored ? stored->weights.method : std::string(name(dtypes[i])), .memory = plan.memory(request), .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
+    InferenceRow row{.dtype = dtypes[i], .label = as_stored ? stored->weights.method : std::string(name(dtypes[i])), .memory = plan.memory(request), .largest_layer_bytes = layer, .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
     if (out.pool) {
       row.fit = fit_inference(plan, request, *out.pool, layer);
       for (const std::string& what : out.solve) {

@@ -2,6 +2,7 @@
 // The part of `estimate-memory` that answers for running: context, batch, engine, devices. Asked for by any of its options.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@ struct InferenceRow {
   DType dtype = DType::float16;
   std::string label;             ///< the dtype's name, or the quantisation method of weights as stored
   InferenceMemory memory;
+  std::int64_t largest_layer_bytes = 0;
   std::optional<Fit> fit;
   std::optional<std::int64_t> solved_context, solved_batch, solved_devices;  ///< where asked for and where there is one
 };
@@ -33,6 +35,7 @@ struct InferenceResult {
   std::string class_name;
   std::string engine;            ///< as the option spells it
   InferenceRequest request;      ///< without dtype
+  std::shared_ptr<const InferencePlan> plan;  ///< for figures of other requests
   std::int64_t parameters = 0, active_parameters = 0;
   std::optional<DevicePool> pool;
   std::vector<std::string> solve;  ///< of context, batch, dtype, devices
@@ -50,14 +53,23 @@ struct InferenceResult {
 /// --fits, --solve.
 std::vector<OptionSpec> inference_option_rows();
 
-/// Whether the call asks for any of it.
-bool asks_for_inference(const Options& options);
+/// Whether the call asks for any of it. `trains`: devices and attention are then asked about for training.
+bool asks_for_inference(const Options& options, bool trains);
 
 /// The dtypes of the rows: --dtypes where given, else the weights as stored (`stored` may be null), else the dtype that the config stores,
 /// else float16.
 /// Throws UsageError for counts, formats and devices that make no sense, or that contradict each other.
 InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
                                    Session& session);
+
+/// --device or --machine; empty without either. Throws UsageError for both, and for devices that are not known.
+std::optional<DevicePool> device_pool_of(const Options& options);
+
+/// "on 2 x H100 80GB (79.18 GiB usable each):" and a bar with the verdict below it; the same as JSON.
+std::string pool_line(const DevicePool& pool);
+std::string fit_line(std::string_view label, FitVerdict verdict, const ByteRange& needed, std::int64_t usable_bytes, const Terminal& terminal);
+nlohmann::ordered_json pool_json(const DevicePool& pool);
+nlohmann::ordered_json range_json(const ByteRange& range);
 
 std::string inference_text(const InferenceResult& result, const Terminal& terminal);
 std::string inference_markdown(const InferenceResult& result);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/byte_size.h"
@@ -80,19 +81,9 @@ std::string solved_lines(const InferenceResult& result) {
   return out;
 }
 
-/// "bfloat16  [#####   ]  fits: 17.32 GiB of 23.28 GiB, 5.96 GiB free"
 std::string fit_lines(const InferenceResult& result, const Terminal& terminal) {
-  const DevicePool& pool = *result.pool;
-  std::string out = fmt::format("on {}{} ({} usable{}):\n", pool.count > 1 ? fmt::format("{} x ", pool.count) : "", pool.name,
-                                binary(pool.usable_bytes), pool.count > 1 ? " each" : "");
-  for (const InferenceRow& row : result.rows) {
-    const Fit& fit = *row.fit;
-    const double share = static_cast<double>(fit.needed.expected) / static_cast<double>(std::max<std::int64_t>(fit.usable_bytes, 1));
-    const Style style = fit.verdict == FitVerdict::fits ? Style::green : fit.verdict == FitVerdict::tight ? Style::yellow : Style::red;
-    out += fmt::format("  {:<9} {} {}: {}", row.label, bar(share, kBarCells, terminal),
-                       styled(to_string(fit.verdict), style, terminal), range_text(fit.needed));
-    out += fit.free_bytes >= 0 ? fmt::format(", {} free\n", binary(fit.free_bytes)) : fmt::format(", {} missing\n", binary(-fit.free_bytes));
-  }
+  std::string out = pool_line(*result.pool);
+  for (const InferenceRow& row : result.rows) out += fit_line(row.label, row.fit->verdict, row.fit->needed, row.fit->usable_bytes, terminal);
   if (!result.remedies.empty()) out += fmt::format("what would make it fit: {}\n", fmt::join(result.remedies, "; "));
   return out;
 }
@@ -103,9 +94,29 @@ std::string parameters_line(const InferenceResult& result) {
                      grouped_digits(result.active_parameters));
 }
 
-Json range_json(const ByteRange& range) { return {{"low", range.low}, {"expected", range.expected}, {"high", range.high}}; }
-
 }  // namespace
+
+std::string pool_line(const DevicePool& pool) {
+  return fmt::format("on {}{} ({} usable{}):\n", pool.count > 1 ? fmt::format("{} x ", pool.count) : "", pool.name, binary(pool.usable_bytes),
+                     pool.count > 1 ? " each" : "");
+}
+
+/// "bfloat16  [#####   ]  fits: 17.32 GiB of 23.28 GiB, 5.96 GiB free"
+std::string fit_line(std::string_view label, FitVerdict verdict, const ByteRange& needed, std::int64_t usable_bytes, const Terminal& terminal) {
+  const double share = static_cast<double>(needed.expected) / static_cast<double>(std::max<std::int64_t>(usable_bytes, 1));
+  const Style style = verdict == FitVerdict::fits ? Style::green : verdict == FitVerdict::tight ? Style::yellow : Style::red;
+  const std::int64_t free_bytes = usable_bytes - needed.expected;
+  return fmt::format("  {:<9} {} {}: {}, {} {}\n", label, bar(share, kBarCells, terminal), styled(to_string(verdict), style, terminal),
+                     range_text(needed), binary(std::abs(free_bytes)), free_bytes >= 0 ? "free" : "missing");
+}
+
+Json pool_json(const DevicePool& pool) {
+  Json json{{"name", pool.name}, {"count", pool.count}, {"usable_bytes", pool.usable_bytes}, {"source", pool.source}};
+  if (pool.bytes_per_second > 0) json["bytes_per_second"] = pool.bytes_per_second;
+  return json;
+}
+
+Json range_json(const ByteRange& range) { return {{"low", range.low}, {"expected", range.expected}, {"high", range.high}}; }
 
 std::string inference_text(const InferenceResult& result, const Terminal& terminal) {
   std::string out = fmt::format("{}\n{}{}\n{}", headline(result), box_table(need_table(result), terminal), cache_line(result.rows.front()),
@@ -136,11 +147,7 @@ Json inference_json(const InferenceResult& result) {
             {"attention", result.request.eager_attention ? "eager" : "flash"},
             {"parameters", result.parameters},
             {"active_parameters", result.active_parameters}};
-  if (result.pool) {
-    json["device"] = {{"name", result.pool->name}, {"count", result.pool->count}, {"usable_bytes", result.pool->usable_bytes},
-                      {"source", result.pool->source}};
-    if (result.pool->bytes_per_second > 0) json["device"]["bytes_per_second"] = result.pool->bytes_per_second;
-  }
+  if (result.pool) json["device"] = pool_json(*result.pool);
   Json rows = Json::array();
   for (const InferenceRow& row : result.rows) {
     const InferenceMemory& m = row.memory;

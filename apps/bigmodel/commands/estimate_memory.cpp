@@ -7,8 +7,12 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/hub/discussion.h"
+#include "bigmodel/io/atomic_file.h"
 #include "bigmodel/model/compare_tensors.h"
+#include "commands/estimate_report.h"
 #include "commands/estimate_text.h"
+#include "commands/hub_access.h"
 #include "commands/model_argument.h"
 #include "commands/stored_checkpoint.h"
 #include "render/format.h"
@@ -28,9 +32,19 @@ std::vector<OptionSpec> option_rows() {
        .more = "Any of PyTorch's names is taken, and int4."},
       exact_option(),
       {.name = "strict", .help = "exit with 1 where the estimate is incomplete", .more = "Where a quantisation method, a layer's cache or a structural key of the config is not known."},
+      {.name = "report",
+       .kind = ValueKind::path,
+       .value_name = "FILE",
+       .help = "also write the running part as one HTML page, with sliders for context, batch and dtype",
+       .settable = false},
+      {.name = "post-discussion",
+       .help = "show the Markdown table as a discussion of the model's repository on the Hub; with --yes, post it",
+       .settable = false},
+      {.name = "yes", .help = "with --post-discussion: send it", .settable = false},
       format_option({"table", "json", "jsonl", "csv", "markdown", "accelerate"}),
   };
   for (OptionSpec& row : inference_option_rows()) rows.push_back(std::move(row));
+  for (OptionSpec& row : training_option_rows()) rows.push_back(std::move(row));
   for (OptionSpec& row : model_option_rows()) rows.push_back(std::move(row));
   return rows;
 }
@@ -48,6 +62,10 @@ const CommandSpec& spec() {
            "--context, --device and the options around them add what running takes: weights as they are loaded, the KV cache layer by "
            "layer (windows, shared and latent caches, recurrent states), activations and the runtime's own memory, with bounds where a "
            "figure is not exact; whether it fits a device, and what would.",
+           "--train adds what training takes on the fullest device: weights, gradients, optimizer states, activations by published formulas, "
+           "logits, what sharding gathers. Up to 80 % of a device counts as fitting.",
+           "Folders of diffusers pipelines, of sentence-transformers models and of adapters, and GGUF files, are priced part by part, as their "
+           "files' headers say.",
            "A quantised model is also priced as its checkpoint stores it: packed elements, scales and zeros, by the headers of its files "
            "where there are some, else by its quantization_config (GPTQ, AWQ, bitsandbytes, FP8, MXFP4, NVFP4, compressed-tensors, "
            "torchao), skip lists honoured. Without --dtypes that is what running takes."},
@@ -57,7 +75,8 @@ const CommandSpec& spec() {
                    {"bigmodel estimate-memory ./config.json --dtypes float32 bfloat16", "a file, two rows"},
                    {"bigmodel estimate-memory gpt2 bert-base-cased --json", "several models as one JSON array"},
                    {"bigmodel estimate-memory meta-llama/Llama-3.1-8B --context 8192 --device \"RTX 4090\" --solve context",
-                    "does it run there, and with which context"}}};
+                    "does it run there, and with which context"},
+                   {"bigmodel estimate-memory meta-llama/Llama-3.1-8B --train lora --recompute full --device 24GiB", "can it be tuned there"}}};
   return kSpec;
 }
 
@@ -109,8 +128,80 @@ void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library)
   }
 }
 
-EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library, const Options& options,
-                        Session& session) {
+/// What has no config.json of its own: parts, by their headers alone.
+EstimateResult components_only(const std::string& argument, ComponentsResult components, const Options& options, Session& session) {
+  if (asks_for_training(options) || asks_for_inference(options, false)) {
+    throw UsageError(fmt::format("{}: priced as stored only, without what running or training takes", argument), "name a model with a config.json");
+  }
+  EstimateResult result;
+  result.model.argument = argument;
+  result.assumptions = components.assumptions;
+  result.assumptions.push_back("each part as its files store it; nothing is scaled");
+  result.warnings = result.incomplete = components.warnings;
+  result.components = std::move(components);
+  result.components_only = true;
+  for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
+  return result;
+}
+
+/// Without --yes nothing is sent: the title and the text are shown.
+ExitStatus post_discussion(const std::vector<EstimateResult>& results, const Options& options, Session& session) {
+  if (results.size() != 1) throw UsageError("--post-discussion: one discussion is about one model", "name one model");
+  const FoundModel& model = results.front().model;
+  if (model.source == "folder" || model.source == "file" || model.source.empty()) {
+    throw UsageError(fmt::format("--post-discussion: {} is no repository of the Hub", model.argument), "name the repository");
+  }
+  HubAccess hub(hub_settings_of(options, session.environment), session);
+  const std::string repo = model.repo_id.empty() ? hub_repository(model.argument, options, hub.settings()).id : model.repo_id;
+  const std::string title = fmt::format("How much memory {} needs", repo);
+  const std::string text = estimate_markdown(results.front());
+  if (!options.flag("yes")) {
+    session.notes.note(fmt::format("nothing is sent; --yes posts this to {}/{}", hub.settings().endpoint, repo));
+    session.out.print("{}\n\n{}", title, text);
+    return ExitStatus::done;
+  }
+  if (hub.settings().offline) throw NetworkError(fmt::format("{}: the network is off ({})", repo, hub.settings().offline_source), "allow the network");
+  if (hub.settings().token.empty()) {
+    throw AuthorisationError(fmt::format("{}: posting needs a token, and there is none", repo), "set HF_TOKEN, run `hf auth login`, or pass --token-file");
+  }
+  session.out.line(open_discussion(hub.client(), repo, title, text));
+  return ExitStatus::done;
+}
+
+ExitStatus run(const Options& options, Session& session) {
+  const Format format = output_format(options);
+  const std::vector<std::string> models = options.list("MODEL");
+  if (std::ranges::count(models, "-") > 1) throw UsageError("-: standard input can be read once", "give it once");
+  const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
+  std::vector<EstimateResult> results;
+  for (const std::string& model : models) results.push_back(estimate_model(model, *library, options, session));
+  if (format == Format::accelerate && std::ranges::any_of(results, &EstimateResult::components_only)) {
+    throw UsageError("--format accelerate: accelerate has no table of parts", "use table, json, csv or markdown");
+  }
+  if (options.given("report")) {
+    if (results.size() != 1 || !results.front().inference) throw UsageError("--report: one page shows one model with a config.json", "name one model");
+    AtomicFile file(options.text("report"));
+    file.write(report_page(results.front(), nullptr));
+    file.commit();
+    session.notes.note(fmt::format("wrote {}", options.text("report")));
+  }
+  if (options.given("post-discussion")) return post_discussion(results, options, session);
+  if (options.given("yes")) throw UsageError("--yes: sends a discussion, and --post-discussion is not given");
+  print_estimates(results, format, options.flag("quiet"), session.out);
+  const bool complete = std::ranges::all_of(results, [](const EstimateResult& r) { return r.incomplete.empty(); });
+  if (options.flag("strict") && !complete) return ExitStatus::answered_no;
+  const bool all_fit = std::ranges::all_of(results, [](const EstimateResult& r) {
+    return (r.inference || r.training) && (!r.inference || r.inference->fits()) && (!r.training || r.training->fits());
+  });
+  return options.flag("fits") && !all_fit ? ExitStatus::answered_no : ExitStatus::done;
+}
+
+}  // namespace
+
+EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& library, const Options& options, Session& session) {
+  if (auto components = estimate_components(argument, library, options, session)) {
+    return components_only(argument, *std::move(components), options, session);
+  }
   const std::vector<DType> dtypes = options.dtypes("dtypes");
   EstimateResult result;
   result.model = find_model(argument, library, options, session);
@@ -131,6 +222,7 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   result.assumptions.push_back("every tensor scales with the dtype, buffers too");
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
+  if (result.model.source == "folder" || result.model.source == "cache") result.components = sentence_components(result.model.folder->string());
   if (described) result.stored = estimate_stored(library, result.model);
   result.warnings = result.stored ? graph.warnings : model_warnings(result.model, graph);
   result.incomplete = graph.warnings;
@@ -142,7 +234,13 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
     }
   }
   if (described) compare_with_checkpoint(result, library);
-  if (asks_for_inference(options)) {
+  const bool trains = asks_for_training(options);
+  if (trains) {
+    result.training = estimate_training(library, result.model, options);
+    for (const std::string& unknown : result.training->rows.front().memory.unknown) result.incomplete.push_back(unknown);
+  }
+  // --device, --fits and --attention serve both: without --context and its like they are the training's.
+  if (asks_for_inference(options, trains)) {
     result.inference = estimate_inference(library, result.model, result.stored ? &*result.stored : nullptr, options, session);
     for (const std::string& warning : result.inference->warnings) result.warnings.push_back(warning);
     for (const std::string& unknown : result.inference->rows.front().memory.unknown) result.incomplete.push_back(unknown);
@@ -151,22 +249,6 @@ EstimateResult estimate(const std::string& argument, spec::SpecLibrary& library,
   for (const std::string& warning : result.warnings) session.notes.warning(fmt::format("{}: {}", argument, warning));
   return result;
 }
-
-ExitStatus run(const Options& options, Session& session) {
-  const Format format = output_format(options);
-  const std::vector<std::string> models = options.list("MODEL");
-  if (std::ranges::count(models, "-") > 1) throw UsageError("-: standard input can be read once", "give it once");
-  const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
-  std::vector<EstimateResult> results;
-  for (const std::string& model : models) results.push_back(estimate(model, *library, options, session));
-  print_estimates(results, format, options.flag("quiet"), session.out);
-  const bool complete = std::ranges::all_of(results, [](const EstimateResult& r) { return r.incomplete.empty(); });
-  if (options.flag("strict") && !complete) return ExitStatus::answered_no;
-  const bool all_fit = std::ranges::all_of(results, [](const EstimateResult& r) { return r.inference && r.inference->fits(); });
-  return options.flag("fits") && !all_fit ? ExitStatus::answered_no : ExitStatus::done;
-}
-
-}  // namespace
 
 Command estimate_memory_command() { return {&spec, &run}; }
 

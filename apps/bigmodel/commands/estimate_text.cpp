@@ -55,25 +55,35 @@ std::string checkpoint_line(const EstimateResult& result) {
 }
 
 std::string text_of(const EstimateResult& result, const Terminal& terminal) {
+  if (result.components_only) {
+    return fmt::format("{}\n{}", components_line(result.model.argument, *result.components), box_table(components_table(*result.components), terminal));
+  }
   std::string out = fmt::format("{}: {}, {} parameters\n", result.model.argument, result.class_name,
                                 grouped_digits(result.parameters));
   out += box_table(estimate_table(result), terminal);
   if (result.checkpoint_class) out += checkpoint_line(result) + "\n";
   if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint, result.stored.has_value()) + "\n";
+  if (result.components) out += box_table(components_table(*result.components), terminal);
   if (result.stored) out += stored_weights_line(*result.stored) + "\n";
   if (result.inference) out += fmt::format("\n{}", inference_text(*result.inference, terminal));
+  if (result.training) out += fmt::format("\n{}", training_text(*result.training, terminal));
   return out;
 }
 
 std::string markdown_of(const EstimateResult& result) {
+  if (result.components_only) {
+    return fmt::format("### {}\n\n{}\n", components_line(result.model.argument, *result.components), markdown_table(components_table(*result.components)));
+  }
   std::string out = fmt::format("### {}\n\n{}, {} parameters\n\n", result.model.argument, result.class_name,
                                 grouped_digits(result.parameters));
   out += markdown_table(estimate_table(result));
   if (result.checkpoint_class) out += fmt::format("\n{}\n", checkpoint_line(result));
   if (result.model.checkpoint != nullptr) out += fmt::format("\n{}\n", stored_line(*result.model.checkpoint, result.stored.has_value()));
+  if (result.components) out += fmt::format("\n{}", markdown_table(components_table(*result.components)));
   if (result.stored) out += fmt::format("\n{}\n", stored_weights_line(*result.stored));
   if (result.inference) out += fmt::format("\n{}", inference_markdown(*result.inference));
-  return result.inference ? out : out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
+  if (result.training) out += fmt::format("\n{}", training_markdown(*result.training));
+  return result.inference || result.training ? out : out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
 }
 
 std::string csv_of(const std::vector<EstimateResult>& results) {
@@ -81,6 +91,12 @@ std::string csv_of(const std::vector<EstimateResult>& results) {
                    {"training_adam_bytes"}},
                   {}};
   for (const EstimateResult& result : results) {
+    if (result.components_only) {
+      for (const Component& c : result.components->components) {
+        table.rows.push_back({result.model.argument, c.class_name, "stored", "", c.name, fmt::format("{}", c.bytes), ""});
+      }
+      continue;
+    }
     for (const DtypeEstimate& row : result.estimate.dtypes) {
       table.rows.push_back({result.model.argument, result.class_name, std::string(name(row.dtype)),
                             fmt::format("{}", row.largest_layer_bytes),
@@ -111,7 +127,21 @@ std::string accelerate_of(const EstimateResult& result) {
                           {"dtype", "Largest Layer", "Total Size", "Training using Adam"}, rows);
 }
 
+Json components_only_json(const EstimateResult& result) {
+  const ComponentsResult& c = *result.components;
+  Json json{{"schema", "bigmodel.estimate-memory/1"}, {"model", result.model.argument}, {"source", c.source}, {"library", c.library}};
+  if (!c.class_name.empty()) json["class"] = c.class_name;
+  json["parameters"] = c.parameters();
+  json["tensors"] = c.tensors();
+  json["total_bytes"] = c.bytes();
+  json["components"] = components_json(c);
+  json["assumptions"] = result.assumptions;
+  json["warnings"] = result.warnings;
+  return json;
+}
+
 Json json_of(const EstimateResult& result) {
+  if (result.components_only) return components_only_json(result);
   Json json{{"schema", "bigmodel.estimate-memory/1"},
             {"model", result.model.argument},
             {"source", result.model.source},
@@ -135,8 +165,10 @@ Json json_of(const EstimateResult& result) {
                                 {"total_bytes", result.checkpoint_class->total_bytes}};
   }
   if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint, result.stored.has_value());
+  if (result.components) json["components"] = components_json(*result.components);
   if (result.stored) json["stored"] = stored_weights_json(*result.stored);
   if (result.inference) json["inference"] = inference_json(*result.inference);
+  if (result.training) json["training"] = training_json(*result.training);
   json["assumptions"] = result.assumptions;
   json["warnings"] = result.warnings;
   if (!result.incomplete.empty()) json["incomplete"] = result.incomplete;
@@ -144,6 +176,8 @@ Json json_of(const EstimateResult& result) {
 }
 
 }  // namespace
+
+std::string estimate_markdown(const EstimateResult& result) { return markdown_of(result); }
 
 void print_estimates(const std::vector<EstimateResult>& results, Format format, bool quiet, Output& out) {
   switch (format) {
@@ -170,14 +204,17 @@ void print_estimates(const std::vector<EstimateResult>& results, Format format, 
     case Format::table: break;
   }
   if (quiet) {
-    for (const EstimateResult& result : results) out.print("{}\n", result.estimate.dtypes.front().total_bytes);
+    for (const EstimateResult& result : results) {
+      out.print("{}\n", result.components_only ? result.components->bytes() : result.estimate.dtypes.front().total_bytes);
+    }
     return;
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
     out.write((i == 0 ? "" : "\n") + text_of(results[i], out.terminal()));
   }
   // Where the call asked what running takes, the tables say it better than a rule of thumb.
-  if (!results.front().inference) out.print("{}\n({}).\n", kInferenceNote, kInferenceSource);
+  const EstimateResult& first = results.front();
+  if (!first.inference && !first.training && !first.components_only) out.print("{}\n({}).\n", kInferenceNote, kInferenceSource);
 }
 
 }  // namespace bigmodel::app

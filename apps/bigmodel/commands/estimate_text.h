@@ -9,8 +9,10 @@
 
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/planning/memory_estimate.h"
+#include "commands/estimate_components.h"
 #include "commands/estimate_inference.h"
 #include "commands/estimate_stored.h"
+#include "commands/estimate_training.h"
 #include "commands/model_argument.h"
 #include "render/format.h"
 #include "render/output.h"
@@ -25,6 +27,9 @@ struct CheckpointClass {
 
 struct EstimateResult {
   FoundModel model;
+  /// Beside the rest a sentence-transformers model's; of pipelines, adapters and GGUF alone all that there is (`components_only`).
+  std::optional<ComponentsResult> components;
+  bool components_only = false;
   std::string model_type;
   std::string class_name;
   std::int64_t parameters = 0;  ///< elements, tied tensors once
@@ -34,10 +39,14 @@ struct EstimateResult {
   std::optional<CheckpointClass> checkpoint_class;  ///< where it differs from the class of the rows
   std::optional<StoredEstimate> stored;      ///< of a quantised model
   std::optional<InferenceResult> inference;  ///< where the call asks for it
+  std::optional<TrainingResult> training;
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
   std::vector<std::string> incomplete;  ///< what the figures leave out or guess; --strict ends with 1 where there is any
 };
+
+/// One result as Markdown.
+std::string estimate_markdown(const EstimateResult& result);
 
 /// All results of one call in one format; quiet prints one number a model: the total of the first dtype.
 void print_estimates(const std::vector<EstimateResult>& results, Format format, bool quiet, Output& out);
