@@ -8,6 +8,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/device/machine_info.h"
+#include "bigmodel/model/attention_keys.h"
 #include "bigmodel/planning/memory_estimate.h"
 #include "render/digits.h"
 
@@ -115,6 +116,8 @@ std::optional<DevicePool> device_pool_of(const Options& options) {
 }
 
 bool InferenceResult::fits() const {
+  // A cache that is not told could be of any size: no promise then.
+  if (!unread.empty() || !plan->cache().unknown.empty()) return false;
   return std::ranges::all_of(rows, [](const InferenceRow& row) { return row.fit && row.fit->verdict != FitVerdict::no; });
 }
 
@@ -186,6 +189,7 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
   if (!out.pool && (options.flag("fits") || !out.solve.empty())) {
     throw UsageError("--fits and --solve: no device to fit, expected --device or --machine", "add --device 24GiB");
   }
+  out.unread = check_attention_keys(model.config);
   // Running takes the class that the checkpoint is of, output layer included; a table of its base only says what that is less.
   MetaGraph graph;
   const std::string wanted = options.text("class");
@@ -240,6 +244,7 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
     }
     out.rows.push_back(std::move(row));
   }
+  for (const std::string& unread : out.unread) out.warnings.push_back(unread);
   for (const std::string& unknown : out.rows.front().memory.unknown) {
     out.warnings.push_back(fmt::format("the sums are too small, unknown is: {}", unknown));
   }

@@ -43,9 +43,10 @@ struct InferenceResult {
   std::vector<InferenceRow> rows;
   std::optional<std::string> widest_dtype;  ///< --solve dtype: the label of a row, in their order
   std::vector<std::string> remedies;  ///< where the first row does not fit: cheapest first
+  std::vector<std::string> unread;    ///< keys that would change caches and are not read
   std::vector<std::string> warnings;
 
-  /// Every row fits, tightly at least.
+  /// Every row fits, tightly at least, and every layer's cache is known.
   bool fits() const;
 };
 

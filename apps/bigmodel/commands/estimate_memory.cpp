@@ -219,6 +219,9 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
     result.checkpoint_class = checkpoint_class(library, result.model, graph, dtypes.front(), session);
     result.assumptions.push_back(fmt::format("class {}: what AutoModel builds", graph.class_name));
   }
+  if (const spec::Value* ahead = spec::find(result.model.config.data, "num_nextn_predict_layers"); ahead != nullptr && ahead->truthy()) {
+    result.assumptions.push_back(fmt::format("{} layers of multi-token prediction may be stored; they are not loaded and not counted", ahead->text()));
+  }
   result.assumptions.push_back("every tensor scales with the dtype, buffers too");
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
@@ -243,6 +246,7 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
   if (asks_for_inference(options, trains)) {
     result.inference = estimate_inference(library, result.model, result.stored ? &*result.stored : nullptr, options, session);
     for (const std::string& warning : result.inference->warnings) result.warnings.push_back(warning);
+    for (const std::string& unread : result.inference->unread) result.incomplete.push_back(unread);
     for (const std::string& unknown : result.inference->rows.front().memory.unknown) result.incomplete.push_back(unknown);
   }
   for (const std::string& assumption : graph.assumptions) session.notes.note(fmt::format("{}: {}", argument, assumption));

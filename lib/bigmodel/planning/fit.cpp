@@ -65,6 +65,7 @@ Fit fit_inference(const InferencePlan& plan, InferenceRequest request, const Dev
   out.verdict = out.needed.high <= out.usable_bytes       ? FitVerdict::fits
                 : out.needed.expected <= out.usable_bytes ? FitVerdict::tight
                                                           : FitVerdict::no;
+  if (!memory.unknown.empty() && out.verdict == FitVerdict::fits) out.verdict = FitVerdict::tight;  // what is not told may not fit
   return out;
 }
 

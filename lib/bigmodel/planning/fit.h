@@ -14,7 +14,7 @@
 namespace bigmodel {
 
 enum class FitVerdict {
-  fits,   ///< the upper bound too
+  fits,   ///< the upper bound too, and everything is known
   tight,  ///< the expected figure does, the upper bound does not
   no,
 };

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Configs and indexes that were seen to mislead estimators: none of them may end as a quiet "fits".
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/safetensors_file.h"
+#include "cli/run_binary.h"
+#include "support/temp_folder.h"
+
+namespace bigmodel::test {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+RunResult estimate(const TempFolder& folder, const std::string& config, std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {"estimate-memory", folder.write("config.json", config).string()});
+  return run_binary(more);
+}
+
+}  // namespace
+
+TEST_SUITE("cli/estimate_traps") {
+  TEST_CASE("total_size and total_parameters of an index are not believed: headers are summed") {
+    const TempFolder folder;
+    folder.write("config.json", R"({"model_type": "llama", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}})");
+    folder.write("a.safetensors", safetensors_file(R"({"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}})", "12345678"));
+    // Twice the truth (DeepSeek-V3), a tied head counted again (gemma-3-27b-it), 550 GB of two shards (Agents-A1-4B).
+    for (const char* metadata : {R"({"total_size": 16})", R"({"total_size": 8, "total_parameters": 28842036848})", R"({"total_size": 550700000000})"}) {
+      folder.write("model.safetensors.index.json", std::string(R"({"metadata": )") + metadata + R"(, "weight_map": {"a": "a.safetensors"}})");
+      const RunResult r = run_binary({"estimate-memory", folder.path().string(), "--exact", "--json"});
+      CAPTURE(r.err);
+      CHECK(r.exit_code == 0);
+      CHECK(Json::parse(r.out)["stored"]["bytes"] == 8);
+    }
+    folder.write("model.safetensors.index.json", R"({"metadata": {}, "weight_map": {"a": "a.safetensors", "b": "b.safetensors"}})");
+    CHECK(run_binary({"estimate-memory", folder.path().string(), "--exact"}).exit_code == 3);  // a missing shard
+  }
+
+  TEST_CASE("of two copies in one folder one is counted") {
+    const TempFolder folder;
+    folder.write("config.json", R"({"model_type": "llama"})");
+    const std::string file = safetensors_file(R"({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}})", "12345678");
+    folder.write("model.safetensors", file);
+    folder.write("consolidated.safetensors", file);
+    CHECK(Json::parse(run_binary({"estimate-memory", folder.path().string(), "--exact", "--json"}).out)["checkpoint"]["bytes"] == 8);
+  }
+
+  TEST_CASE("gpt-oss states a method and no bits: the method is known") {
+    const Json json = Json::parse(run_binary({"estimate-memory", "openai/gpt-oss-120b", "--json"}).out);
+    CHECK(json["stored"]["parameters"] == 116829156672);
+    CHECK(json["stored"]["bytes"] == 65248815744);
+  }
+
+  TEST_CASE("a wrapper's quantisation holds for its text part, wherever it stands") {
+    const TempFolder folder;
+    const std::string text = R"("text_config": {"model_type": "gemma3_text", "num_hidden_layers": 2, "hidden_size": 256, "intermediate_size": 512)";
+    const std::string gptq = R"("quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128})";
+    const auto stored = [&](const std::string& config) {
+      const RunResult r = estimate(folder, config, {"--json"});
+      CAPTURE(r.err);
+      CHECK(r.exit_code == 0);
+      return Json::parse(r.out)["stored"];
+    };
+    const Json outside = stored(R"({"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], )" + gptq + ", " + text + "}}");
+    const Json inside = stored(R"({"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], )" + text + ", " + gptq + "}}");
+    CHECK(outside["parts"][0]["form"] == "int4, groups of 128");
+    CHECK(outside == inside);
+    const RunResult both = estimate(folder, R"({"model_type": "gemma3", "quantization_config": {"quant_method": "awq"}, )" + text + ", " + gptq + "}}");
+    CHECK(both.err.find("differ") != std::string::npos);
+  }
+
+  TEST_CASE("windows by layer that no description reads make the estimate incomplete") {
+    const TempFolder folder;
+    const std::string config = R"({"model_type": "llama", "num_hidden_layers": 2, "sliding_windows": [128, 0]})";
+    CHECK(estimate(folder, config, {"--context", "100"}).err.find("'sliding_windows' is not read") != std::string::npos);
+    CHECK(estimate(folder, config, {"--context", "100", "--strict"}).exit_code == 1);
+    CHECK(estimate(folder, config, {"--context", "100", "--device", "80GiB", "--fits"}).exit_code == 1);
+  }
+
+  TEST_CASE("heads, windows and layer types that make no sense are errors") {
+    const TempFolder folder;
+    for (const char* config : {R"({"model_type": "llama", "num_attention_heads": 0})", R"({"model_type": "llama", "num_attention_heads": -4})",
+                               R"({"model_type": "llama", "num_attention_heads": NaN})", R"({"model_type": "llama", "num_key_value_heads": 0})",
+                               R"({"model_type": "llama", "num_key_value_heads": -1})", R"({"model_type": "gemma2", "sliding_window": 0})",
+                               R"({"model_type": "gemma2", "sliding_window": -5})", R"({"model_type": "gemma2", "num_hidden_layers": 4, "layer_types": ["full_attention"]})",
+                               R"({"model_type": "llama", "head_dim": -2})", R"({"model_type": "llama", "hidden_size": -1})"}) {
+      CAPTURE(config);
+      const RunResult r = estimate(folder, config, {"--context", "100", "--device", "80GiB", "--fits"});
+      CHECK(r.exit_code == 6);
+      CHECK(r.out.empty());
+    }
+    // A scalar's place taken by a list: nothing is promised.
+    CHECK(estimate(folder, R"({"model_type": "mistral", "num_hidden_layers": 2, "sliding_window": [4096, 4096]})", {"--device", "80GiB", "--fits"}).exit_code == 1);
+    // Absent key-value heads are as many as the heads, not one.
+    const auto bytes = [&](const char* config) { return Json::parse(estimate(folder, config, {"--context", "10", "--json"}).out)["inference"]["dtypes"][0]["kv_cache"]["bytes"]; };
+    CHECK(bytes(R"({"model_type": "llama", "num_attention_heads": 8, "hidden_size": 64, "num_hidden_layers": 1})") == 10 * 64 * 2 * 2);
+  }
+
+  TEST_CASE("layers of multi-token prediction are said not to be counted") {
+    const TempFolder folder;
+    const Json json = Json::parse(estimate(folder, R"({"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": 1})", {"--json"}).out);
+    CHECK(json["assumptions"].dump().find("multi-token prediction") != std::string::npos);
+  }
+}
+
+}  // namespace bigmodel::test
