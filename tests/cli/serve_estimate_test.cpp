@@ -19,6 +19,7 @@ namespace {
 class Server {
  public:
   Server() {
+    const std::string binary = bigmodel_binary();
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     child_ = fork();
@@ -28,7 +29,7 @@ class Server {
       close(ends[0]);
       close(ends[1]);
       setenv("HF_HUB_OFFLINE", "1", 1);
-      execl(BIGMODEL_BINARY, "bigmodel", "serve-estimate", "--port", "0", static_cast<char*>(nullptr));
+      execl(binary.c_str(), "bigmodel", "serve-estimate", "--port", "0", static_cast<char*>(nullptr));
       _exit(127);
     }
     close(ends[1]);

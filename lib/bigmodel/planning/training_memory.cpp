@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/parse_number.h"
 #include "bigmodel/model/quantization_config.h"
 #include "bigmodel/planning/stored_weights.h"
 
@@ -25,12 +26,11 @@ std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObj
 std::int64_t share(std::int64_t bytes, std::int64_t count) { return bytes / count + (bytes % count != 0 ? 1 : 0); }
 
 std::int64_t number_of(std::string_view text, std::string_view whole) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > kMostDevices) {
+  const std::optional<std::int64_t> value = parse_number<std::int64_t>(text);
+  if (!value || *value < 1 || *value > kMostDevices) {
     throw UsageError(fmt::format("--sharding {}: expected a number of devices from 1, got '{}'", whole, text));
   }
-  return value;
+  return *value;
 }
 
 /// Bytes a layer's parts keep per token; `frozen`: weights that are not trained do not need their inputs, unless they are packed.
