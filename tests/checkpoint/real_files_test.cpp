@@ -8,13 +8,17 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/shard_job.h"
+#include "bigmodel/checkpoint/shard_writer.h"
 #include "bigmodel/checkpoint/tensor_reader.h"
+#include "bigmodel/checkpoint/verify_checkpoint.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/sha256.h"
 #include "support/golden_folders.h"
 #include "support/json_lines.h"
+#include "support/sampling.h"
 #include "support/shared_folder.h"
+#include "support/temp_folder.h"
 
 namespace bigmodel {
 namespace {
@@ -52,6 +56,23 @@ std::string guarded_difference(const fs::path& path, const Json& expected, const
   }
 }
 
+bool is_weight_file(const Json& file) {
+  const std::string path = file["path"];
+  return path.starts_with("checkpoints/") && file["facts"].value("format", "") != "json" && !path.ends_with(".txt");
+}
+
+/// torch refuses protocols 1, 4 and 5 under weights_only although they hold plain tensors: those are read here.
+bool is_readable(const Json& file) {
+  const Json& facts = file["facts"];
+  return file.contains("expected") && facts.value("format", "") != "torchscript zip" && facts.value("accepted_by_safetensors_0.8.0", true);
+}
+
+/// These tests are about bytes, not about a power cut.
+class UnsyncedDisk : public Disk {
+ public:
+  int fsync(int) const override { return 0; }
+};
+
 }  // namespace
 
 TEST_SUITE("checkpoint/real_files") {
@@ -63,14 +84,10 @@ TEST_SUITE("checkpoint/real_files") {
     for (const Json& file : manifest["files"]) {
       const std::string path = file["path"];
       const Json& facts = file["facts"];
-      if (!path.starts_with("checkpoints/") || facts.value("format", "") == "json" || path.ends_with(".txt")) continue;
+      if (!is_weight_file(file)) continue;
       ++total;
       CAPTURE(path);
-      const std::string format = facts.value("format", "");
-      // torch refuses protocols 1, 4 and 5 under weights_only although they hold plain tensors: those are read here.
-      const bool readable = file.contains("expected") && format != "torchscript zip";
-      const bool accepted = facts.value("accepted_by_safetensors_0.8.0", true);
-      if (readable && accepted) {
+      if (is_readable(file)) {
         const Json expected = Json::parse(test::read_maybe_xz(*data / file["expected"].get<std::string>()))["tensors"];
         const std::string why = guarded_difference(*data / path, expected, {}, true);
         CHECK_MESSAGE(why.empty(), why);
@@ -92,6 +109,43 @@ TEST_SUITE("checkpoint/real_files") {
     }
     CHECK(as_said == total);
     MESSAGE(as_said << " of " << total << " files as the manifest says, " << refused << " of them refused");
+  }
+
+  TEST_CASE("cuts and converts the files of other projects, and finds them whole and equal") {
+    const auto data = test::shared_path("data");
+    if (!data) return;
+    const Disk disk;
+    const UnsyncedDisk unsynced;
+    test::Sampling sampling(5);
+    int files = 0, conversions = 0;
+    const Json manifest = Json::parse(test::read_maybe_xz(*data / "MANIFEST.json"));
+    for (const Json& file : manifest["files"]) {
+      const std::string path = file["path"];
+      if (!is_weight_file(file) || !is_readable(file) || !sampling.take()) continue;
+      CAPTURE(path);
+      const Checkpoint source = open_checkpoint(*data / path);
+      if (source.tensors.empty()) continue;
+      ++files;
+      for (const OutputFormat format : {OutputFormat::safetensors, OutputFormat::bin}) {
+        const test::TempFolder folder;
+        ShardJob job;
+        try {
+          job = plan_shard_job(source, {.max_shard_size_bytes = source.tensor_bytes() / 3 + 1, .format = format});
+        } catch (const UnsupportedError& error) {
+          // A dtype that the other format lacks: said by name, and nothing is written.
+          CHECK_MESSAGE(error.message().find("tensor") != std::string::npos, error.message());
+          continue;
+        }
+        write_shards(source, job, {.output = folder / "out", .read_back = true, .disk = &unsynced}, {});
+        const VerifyReport report = verify_checkpoint(folder / "out", {.deep = true}, {});
+        CHECK_MESSAGE(healthy(report.findings), (report.findings.empty() ? "" : report.findings.front().message));
+        const std::vector<Finding> differences = compare_checkpoints(source, report.checkpoint, disk, {});
+        CHECK_MESSAGE(differences.empty(), (differences.empty() ? "" : differences.front().message));
+        ++conversions;
+      }
+    }
+    CHECK(conversions > 0);
+    MESSAGE(files << " files written " << conversions << " times, each time equal to what they were");
   }
 
   TEST_CASE("reads the folders that the reference packages wrote") {

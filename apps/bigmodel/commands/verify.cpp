@@ -16,6 +16,7 @@
 #include "commands/checkpoint_argument.h"
 #include "commands/model_argument.h"
 #include "render/json_text.h"
+#include "render/one_line.h"
 
 namespace bigmodel::app {
 namespace {
@@ -128,9 +129,9 @@ std::string text_of(const VerifyReport& report, const std::string& input, bool d
   const std::size_t files = checkpoint.files.size();
   std::string out = fmt::format("{}: {}; {} tensors, {} in {} file{}\n", input, healthy(report.findings) ? "healthy" : "not healthy",
                                 checkpoint.tensors.size(), format_decimal(checkpoint.tensor_bytes()), files, files == 1 ? "" : "s");
-  for (const Finding& finding : report.findings) out += fmt::format("{}: {}\n", to_string(finding.severity), finding.message);
+  for (const Finding& finding : report.findings) out += fmt::format("{}: {}\n", to_string(finding.severity), one_line(finding.message));
   if (!deep) return out;
-  for (std::size_t i = 0; i < report.contents.size(); ++i) out += fmt::format("{}  {}\n", report.contents[i].sha256, checkpoint.tensors[i].name);
+  for (std::size_t i = 0; i < report.contents.size(); ++i) out += fmt::format("{}  {}\n", report.contents[i].sha256, one_line(checkpoint.tensors[i].name));
   return out;
 }
 

@@ -8,28 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "render/json_text.h"
+#include "render/one_line.h"
 
 namespace bigmodel::app {
-namespace {
-
-/// Messages quote foreign bytes: control characters must not reach a terminal, and a message is one line.
-std::string one_line(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      out += ' ';
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
-}  // namespace
-
 Notes::Notes(int fd, Terminal terminal, bool quiet, bool verbose)
     : fd_(fd), terminal_(terminal), quiet_(quiet), verbose_(verbose) {}
 

@@ -4,9 +4,18 @@
 #include <algorithm>
 
 #include "bigmodel/core/error.h"
+#include "render/one_line.h"
 
 namespace bigmodel::app {
 namespace {
+
+/// For people: what comes from files is made harmless first.
+TextTable with_plain_cells(TextTable table) {
+  for (std::vector<std::string>& row : table.rows) {
+    for (std::string& cell : row) cell = one_line(cell);
+  }
+  return table;
+}
 
 std::vector<int> column_widths(const TextTable& table) {
   std::vector<int> widths;
@@ -56,7 +65,8 @@ std::string stacked_rows(const TextTable& table) {
 
 }  // namespace
 
-std::string box_table(const TextTable& table, const Terminal& terminal) {
+std::string box_table(const TextTable& given, const Terminal& terminal) {
+  const TextTable table = with_plain_cells(given);
   const std::vector<int> widths = column_widths(table);
   int total = 1;
   for (const int width : widths) total += width + 3;
@@ -84,7 +94,8 @@ std::string box_table(const TextTable& table, const Terminal& terminal) {
   return out + rule(box, widths, box.low_left, box.low_mid, box.low_right);
 }
 
-std::string plain_table(const TextTable& table) {
+std::string plain_table(const TextTable& given) {
+  const TextTable table = with_plain_cells(given);
   const std::vector<int> widths = column_widths(table);
   std::string out;
   const auto add = [&](const auto& cell_at) {

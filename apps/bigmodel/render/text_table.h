@@ -23,6 +23,7 @@ struct TextTable {
   std::vector<std::vector<std::string>> rows;  ///< each as long as `columns`
 };
 
+/// The next two are for people: control characters in cells are shown as \x1b.
 /// A box of lines (ASCII where the terminal wants that). On a terminal too narrow for it, each row becomes a few
 /// `title: value` lines instead, so that nothing wraps or is cut.
 std::string box_table(const TextTable& table, const Terminal& terminal);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "bigmodel/checkpoint/choose_files.h"
 #include "bigmodel/checkpoint/offload_folder.h"
@@ -38,6 +39,30 @@ class Faults {
 
  private:
   std::vector<Finding>* findings_;
+};
+
+/// The places of each name, in the order of the files.
+class TensorsByName {
+ public:
+  explicit TensorsByName(const std::vector<CheckpointTensor>& tensors) : next_(tensors.size(), kNone) {
+    first_.reserve(tensors.size());
+    for (std::size_t i = tensors.size(); i-- > 0;) {
+      const auto [it, fresh] = first_.emplace(tensors[i].name, i);
+      if (!fresh) next_[i] = std::exchange(it->second, i);
+    }
+  }
+  /// kNone where there is none.
+  std::size_t first(std::string_view name) const {
+    const auto it = first_.find(name);
+    return it == first_.end() ? kNone : it->second;
+  }
+  std::size_t next(std::size_t i) const { return next_[i]; }
+
+  static constexpr std::size_t kNone = ~std::size_t{0};
+
+ private:
+  std::unordered_map<std::string_view, std::size_t> first_;
+  std::vector<std::size_t> next_;
 };
 
 /// Appends a file's tensors. Returns false where the file could not be read and faults are being collected.
@@ -78,29 +103,22 @@ void open_by_index(Checkpoint& checkpoint, const ChosenFiles& chosen, const Open
     }
     readable.push_back(add_file(checkpoint, path, shard, options, disk, faults));
   }
-  // name -> place of each tensor that a shard holds
-  std::unordered_map<std::string_view, std::vector<std::size_t>> held;
-  held.reserve(checkpoint.tensors.size());
-  for (std::size_t i = 0; i < checkpoint.tensors.size(); ++i) held[checkpoint.tensors[i].name].push_back(i);
-
+  const TensorsByName held(checkpoint.tensors);
   std::vector<std::size_t> order;
   std::vector<bool> taken(checkpoint.tensors.size(), false);
   order.reserve(index.weight_map.size());
   for (const IndexEntry& entry : index.weight_map) {
     if (!readable[entry.shard]) continue;
     const std::string& shard = index.shards[entry.shard];
-    const auto it = held.find(entry.tensor);
+    const std::size_t first = held.first(entry.tensor);
     bool found = false;
-    if (it != held.end()) {
-      for (const std::size_t i : it->second) {
-        if (checkpoint.files[checkpoint.tensors[i].file].name == shard) {
-          order.push_back(i);
-          taken[i] = found = true;
-        }
-      }
+    for (std::size_t i = first; i != TensorsByName::kNone; i = held.next(i)) {
+      if (checkpoint.files[checkpoint.tensors[i].file].name != shard) continue;
+      order.push_back(i);
+      taken[i] = found = true;
     }
     if (!found) {
-      const std::string elsewhere = it == held.end() ? "" : fmt::format("; it is in {}", checkpoint.files[checkpoint.tensors[it->second.front()].file].name);
+      const std::string elsewhere = first == TensorsByName::kNone ? "" : fmt::format("; it is in {}", checkpoint.files[checkpoint.tensors[first].file].name);
       faults.tensor_fault("missing_in_shard", shard, entry.tensor,
                           fmt::format("{}: no tensor \"{}\", which {} puts there{}", shard, entry.tensor, index.name, elsewhere),
                           "bigmodel verify lists every such fault");
@@ -110,7 +128,7 @@ void open_by_index(Checkpoint& checkpoint, const ChosenFiles& chosen, const Open
     if (taken[i]) continue;
     const CheckpointTensor& tensor = checkpoint.tensors[i];
     const std::string& shard = checkpoint.files[tensor.file].name;
-    const bool twice = held[tensor.name].size() > 1;
+    const bool twice = held.next(held.first(tensor.name)) != TensorsByName::kNone;
     faults.tensor_fault(twice ? "duplicate_tensor" : "not_in_index", shard, tensor.name,
                         fmt::format("{}: tensor \"{}\" {}", shard, tensor.name,
                                     twice ? "lies in another shard too" : fmt::format("is not in {}", index.name)),

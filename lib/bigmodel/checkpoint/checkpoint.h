@@ -63,6 +63,14 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
+/// A part of a file whose writer left a checksum of it.
+struct CheckedRecord {
+  std::string name;  ///< of the zip archive's entry
+  std::uint64_t offset = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint32_t crc32 = 0;
+};
+
 struct CheckpointFile {
   std::filesystem::path path;  ///< to open it
   std::string name;            ///< relative to the checkpoint's folder
@@ -70,6 +78,7 @@ struct CheckpointFile {
   FileIdentity identity;
   std::uint64_t header_bytes = 0;                             ///< safetensors: 8 + length of the JSON
   std::vector<std::pair<std::string, std::string>> metadata;  ///< safetensors' __metadata__, in the file's order
+  std::vector<CheckedRecord> records;                         ///< PyTorch zip: storages with a checksum
 };
 
 struct Checkpoint {

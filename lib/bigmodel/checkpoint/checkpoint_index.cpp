@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// The largest real index (222,747 tensors) has some 30 MB.
-constexpr std::uint64_t kIndexLimitBytes = std::uint64_t{256} << 20;
+constexpr std::uint64_t kIndexLimitBytes = std::uint64_t{128} << 20;
 
 std::optional<std::uint64_t> whole_number(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
@@ -123,6 +123,12 @@ CheckpointIndex parse_checkpoint_index(std::string_view text, const std::string&
 CheckpointIndex read_checkpoint_index(const std::filesystem::path& path) {
   CheckpointIndex index = parse_checkpoint_index(read_file(path, kIndexLimitBytes), path.string());
   index.name = path.filename().string();
+  if (index.weight_map.empty()) throw FormatError(fmt::format("{}: weight_map names no tensor", path.string()));
+  if (index.name.find(".safetensors.") == std::string::npos) return index;
+  for (const std::string& shard : index.shards) {
+    // As in the reference: who asks for safetensors is not led to a pickle.
+    if (!shard.ends_with(".safetensors")) throw FormatError(fmt::format("{}: names \"{}\", expected .safetensors files", path.string(), shard.substr(0, 120)));
+  }
   return index;
 }
 

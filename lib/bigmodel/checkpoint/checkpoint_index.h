@@ -26,7 +26,7 @@ struct CheckpointIndex {
 };
 
 /// Refuses shard names that leave the folder (absolute, drive, "..", separators at odd places, NUL) as the Hub does, two
-/// entries for one tensor, and a file without weight_map. Throws FormatError, NotFoundError, IoError.
+/// entries for one tensor, a file without weight_map or with an empty one, and in NAME.safetensors.index.json shards of another suffix. Throws FormatError, NotFoundError, IoError.
 CheckpointIndex read_checkpoint_index(const std::filesystem::path& path);
 
 /// Parses the text; `object` names it in errors.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <limits>
@@ -15,6 +16,13 @@ namespace bigmodel {
 namespace {
 
 using Kind = PickleValue::Kind;
+
+/// torch's own limit.
+constexpr std::size_t kMostDimensions = 64;
+/// Keys are short numbers; a long text could be recalled again and again.
+constexpr std::size_t kMostKeyBytes = 1024;
+/// No callable takes more arguments.
+constexpr std::size_t kMostArguments = 8;
 
 class Machine {
  public:
@@ -77,7 +85,12 @@ class Machine {
     document_.texts.push_back(std::move(text));
     return make(kind, static_cast<std::uint32_t>(document_.texts.size() - 1));
   }
+  void count_items(std::size_t count) {
+    items_ += count;
+    if (items_ > limits_.items) fail("containers of too many items");
+  }
   PickleId make_sequence(Kind kind, std::vector<PickleId> items) {
+    count_items(items.size());
     document_.sequences.push_back(std::move(items));
     return make(kind, static_cast<std::uint32_t>(document_.sequences.size() - 1));
   }
@@ -194,12 +207,14 @@ class Machine {
       case 'a': {
         const PickleId item = pop();
         if (!is(top(), Kind::list)) fail("appends to what is no list");
+        count_items(1);
         items(top()).push_back(item);
         return;
       }
       case 'e': {
         const std::vector<PickleId> more = pop_to_mark();
         if (!is(top(), Kind::list)) fail("appends to what is no list");
+        count_items(more.size());
         items(top()).insert(items(top()).end(), more.begin(), more.end());
         return;
       }
@@ -339,6 +354,7 @@ class Machine {
   void set_items(const std::vector<PickleId>& pairs) {
     if (pairs.size() % 2 != 0) fail("a dictionary with an odd number of values");
     if (!is(top(), Kind::dict)) fail("sets a key of what is no dictionary");
+    count_items(pairs.size());
     items(top()).insert(items(top()).end(), pairs.begin(), pairs.end());
   }
   void build() {
@@ -368,7 +384,8 @@ class Machine {
   PickleId reduce(PickleId callee, PickleId args, bool new_object) {
     const PickleGlobal known = role_of(callee);
     if (!is(args, Kind::tuple)) fail("calls with what is no tuple");
-    const std::vector<PickleId> a = items(args);
+    const std::vector<PickleId>& given = items(args);
+    const std::vector<PickleId> a(given.begin(), given.begin() + static_cast<std::ptrdiff_t>(std::min(given.size(), kMostArguments)));
     const auto want = [&](std::size_t least) {
       if (a.size() < least) fail(fmt::format("a call with {} arguments, expected {}", a.size(), least));
     };
@@ -405,7 +422,7 @@ class Machine {
       case PickleRole::encode:
         want(1);
         if (!is(a[0], Kind::text)) fail("bytes of what is no text");
-        return make_text(Kind::bytes, document_.text(value(a[0])));
+        return make(Kind::bytes, value(a[0]).slot);
       case PickleRole::storage_type:
       case PickleRole::dtype: fail("calls a type that is only named");
       case PickleRole::inert: return make(Kind::other);
@@ -416,7 +433,8 @@ class Machine {
     std::vector<PickleId> pairs;
     if (!a.empty()) {
       if (!is(a[0], Kind::list) && !is(a[0], Kind::tuple)) fail("a dictionary of what is no list");
-      for (const PickleId pair : std::vector<PickleId>(items(a[0]))) {
+      count_items(items(a[0]).size());
+      for (const PickleId pair : items(a[0])) {
         if ((!is(pair, Kind::list) && !is(pair, Kind::tuple)) || items(pair).size() != 2) fail("a dictionary of what are no pairs");
         pairs.push_back(items(pair)[0]);
         pairs.push_back(items(pair)[1]);
@@ -430,6 +448,7 @@ class Machine {
   }
   std::vector<std::int64_t> whole_numbers(PickleId id, std::string_view what) {
     if (!is(id, Kind::tuple) && !is(id, Kind::list)) fail(fmt::format("{} that is no tuple", what));
+    if (items(id).size() > kMostDimensions) fail(fmt::format("{} of {} dimensions, expected at most {}", what, items(id).size(), kMostDimensions));
     std::vector<std::int64_t> out;
     for (const PickleId item : items(id)) out.push_back(whole(item, what));
     return out;
@@ -464,13 +483,13 @@ class Machine {
   }
   void persistent(PickleId id) {
     if (!is(id, Kind::tuple)) fail("a persistent id that is no tuple");
-    const std::vector<PickleId> a = items(id);
+    const std::vector<PickleId>& a = items(id);
     if (a.size() < 5 || !is(a[0], Kind::text) || document_.text(value(a[0])) != "storage") fail("a persistent id that is no storage");
     if (!is(a[1], Kind::global)) fail("a storage without type");
     const PickleGlobal type = role_of(a[1]);
     if (type.role != PickleRole::storage_type) fail("a storage without type");
     std::string key;
-    if (is(a[2], Kind::text)) key = document_.text(value(a[2]));
+    if (is(a[2], Kind::text) && document_.text(value(a[2])).size() <= kMostKeyBytes) key = document_.text(value(a[2]));
     else if (is(a[2], Kind::integer)) key = std::to_string(value(a[2]).integer);
     else fail("a storage without key");
     const auto count = static_cast<std::uint64_t>(whole(a[4], "a storage size"));
@@ -500,6 +519,7 @@ class Machine {
   std::unordered_map<std::uint64_t, PickleId> memo_;
   std::unordered_map<std::string, std::uint32_t> by_key_;
   std::unordered_map<PickleId, std::uint64_t> view_offset_;
+  std::uint64_t items_ = 0;
   int from_type_depth_ = 0;
 };
 

@@ -59,7 +59,8 @@ struct PickleDocument {
 
 struct PickleLimits {
   std::uint64_t opcodes = 200'000'000;
-  std::uint64_t values = 50'000'000;
+  std::uint64_t values = 16'000'000;    ///< some 22 a tensor
+  std::uint64_t items = 64'000'000;     ///< put into containers altogether: what a recalled list is copied into counts again
   std::size_t marks = 100'000;          ///< depth of open containers
   std::size_t text_bytes = std::size_t{64} << 20;
 };

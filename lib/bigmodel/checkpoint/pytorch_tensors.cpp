@@ -19,6 +19,8 @@ using Kind = PickleValue::Kind;
 constexpr std::uint64_t kMostExpansion = 64;
 constexpr std::uint64_t kLarge = std::uint64_t{1} << 30;
 constexpr std::size_t kDeepest = 200;
+/// Of all tensors' names: a long key can be recalled for each, or stand above each.
+constexpr std::uint64_t kMostNameBytes = std::uint64_t{256} << 20;
 
 bool row_major(const Shape& shape, const std::vector<std::int64_t>& strides) {
   std::int64_t expected = 1;
@@ -82,7 +84,7 @@ class Walk {
       const PickleValue& value = document_.at(id);
       switch (value.kind) {
         case Kind::tensor: out.emplace_back(std::move(name), value.slot); return;
-        case Kind::storage: notes_.push_back(fmt::format("\"{}\" is a bare storage and is not carried over", name)); return;
+        case Kind::storage: ++bare_storages_; return;
         case Kind::dict:
         case Kind::list:
         case Kind::tuple:
@@ -113,9 +115,12 @@ class Walk {
         key = std::to_string(frame.next);
         child = items[frame.next++];
       }
+      name_bytes_ += frame.prefix.size() + 1 + key.size();
+      if (name_bytes_ > kMostNameBytes) throw FormatError(fmt::format("{}: names longer than {} bytes altogether", object, kMostNameBytes));
       std::string name = stack.size() > 1 ? frame.prefix + "." + key : key;
       visit(child, std::move(name));
     }
+    if (bare_storages_ > 0) notes_.push_back(fmt::format("{} storages without a tensor are not carried over", bare_storages_));
     if (leaves_ > 0) notes_.push_back(fmt::format("{} values that are no tensors are not carried over", leaves_));
     return out;
   }
@@ -135,6 +140,8 @@ class Walk {
   std::vector<std::string>& notes_;
   std::unordered_set<std::uint32_t> seen_;
   std::uint64_t leaves_ = 0;
+  std::uint64_t bare_storages_ = 0;
+  std::uint64_t name_bytes_ = 0;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // torch/serialization.py, _load: data.pkl, data/KEY, byteorder, version below one root folder, all stored.
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <charconv>
 #include <unordered_map>
@@ -37,6 +38,11 @@ class Archive {
     if (entry.size_bytes > limit) throw FormatError(fmt::format("{}: entry \"{}\" has {} bytes, expected at most {}", object_, entry.name, entry.size_bytes, limit));
     std::string out(static_cast<std::size_t>(entry.size_bytes), '\0');
     read_exactly(disk_, fd_, std::as_writable_bytes(std::span(out)), entry.offset, file_.path);
+    // Zero: the writer computed none.
+    const auto crc = static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(out.data()), out.size()));
+    if (entry.crc32 != 0 && crc != entry.crc32) {
+      throw FormatError(fmt::format("{}: entry \"{}\" is damaged: its checksum is {:08x}, expected {:08x}", object_, entry.name, crc, entry.crc32), "download the file again");
+    }
     return out;
   }
   void require_stored(const ZipEntry& entry) const {
@@ -102,6 +108,7 @@ void read_pytorch_zip(const Disk& disk, int fd, std::string_view under, TensorLi
       throw FormatError(fmt::format("{}: entry \"{}\" has {} bytes, expected {}", archive.object(), entry->name, entry->size_bytes, bytes_wanted));
     }
     places.push_back({entry->offset, entry->size_bytes});
+    if (entry->crc32 != 0) list.file.records.push_back({entry->name, entry->offset, entry->size_bytes, entry->crc32});
   }
   list.tensors = tensors_of_pickle(document, places, under, archive.object(), list.notes);
 }

@@ -12,10 +12,12 @@
 #include <numeric>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 
 #include "bigmodel/checkpoint/file_kind.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/repeated_name.h"
 
 namespace bigmodel {
 namespace {
@@ -94,8 +96,9 @@ class HeaderEvents {
     if (ignoring()) return true;
     if (depth_ == 1) {
       in_metadata_key_ = value == "__metadata__";
-      if (!names_.insert(value).second) return refuse(fmt::format("tensor \"{}\" appears twice", value.substr(0, 120)));
-      if (!in_metadata_key_) {
+      if (in_metadata_key_) {
+        if (std::exchange(seen_metadata_, true)) return refuse("\"__metadata__\" appears twice");
+      } else {
         current_ = {};
         current_.name = std::move(value);
       }
@@ -109,7 +112,7 @@ class HeaderEvents {
     if (value == "dtype") return once(seen_dtype_, Field::dtype);
     if (value == "shape") return once(seen_shape_, Field::shape);
     if (value == "data_offsets") return once(seen_offsets_, Field::offsets);
-    header_.notes.push_back(fmt::format("{}: unknown field \"{}\" is not carried over", tensor_words(), value.substr(0, 60)));
+    if (unknown_fields_++ == 0) unknown_field_ = fmt::format("{}: unknown field \"{}\"", tensor_words(), value.substr(0, 60));
     field_ = Field::other;
     return true;
   }
@@ -146,6 +149,11 @@ class HeaderEvents {
   }
 
   const std::string& refusal() const { return refusal_; }
+  /// One note, however many fields there are.
+  void finish() {
+    if (unknown_fields_ == 0) return;
+    header_.notes.push_back(fmt::format("{}{} not carried over", unknown_field_, unknown_fields_ == 1 ? " is" : fmt::format(" and {} more are", unknown_fields_ - 1)));
+  }
 
  private:
   enum class Field { none, dtype, shape, offsets, other };
@@ -184,18 +192,27 @@ class HeaderEvents {
   SafetensorsHeader& header_;
   const std::string& object_;
   std::string refusal_;
-  std::unordered_set<std::string> names_;
   std::unordered_set<std::string> metadata_keys_;
   SafetensorsEntry current_;
   std::string metadata_key_;
+  std::string unknown_field_;
+  std::uint64_t unknown_fields_ = 0;
   int depth_ = 0;
   int ignored_depth_ = 0;
   int offsets_ = 0;
   Field field_ = Field::none;
   bool in_metadata_key_ = false;
+  bool seen_metadata_ = false;
   bool metadata_ = false;
   bool seen_dtype_ = false, seen_shape_ = false, seen_offsets_ = false;
 };
+
+void check_names(const SafetensorsHeader& header, const std::string& object) {
+  std::vector<std::string_view> names;
+  names.reserve(header.tensors.size());
+  for (const SafetensorsEntry& entry : header.tensors) names.push_back(entry.name);
+  if (const auto twice = repeated_name(names)) throw FormatError(fmt::format("{}: tensor \"{}\" appears twice", object, twice->substr(0, 120)));
+}
 
 /// Left to right like the reference: [2^62, 4, 0] overflows, [0, 2^62, 4] does not. In bits, to serve sub-byte dtypes.
 std::optional<std::uint64_t> bits_of(const SafetensorsEntry& entry) {
@@ -255,6 +272,8 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
     throw FormatError(fmt::format("{}: the header is not valid JSON: it holds a byte-order mark or a NUL", object));
   }
   if (!Json::sax_parse(json, &events)) throw FormatError(fmt::format("{}: {}", object, events.refusal()));
+  events.finish();
+  check_names(header, object);
   check_ranges(header, data_bytes, object);
   return header;
 }

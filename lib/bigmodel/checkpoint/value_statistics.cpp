@@ -25,8 +25,8 @@ void StatisticsGatherer::add(DType dtype, std::span<const std::byte> bytes) {
     element_values(dtype, bytes.subspan(done * bits / 8, (values.size() * bits + 7) / 8), values);
     done += values.size();
     if (std::ranges::any_of(values, [](double value) { return !std::isfinite(value); })) {
-      const auto rest = std::ranges::remove_if(values, [](double value) { return !std::isfinite(value); });
-      values = values.first(values.size() - rest.size());
+      const auto rest = std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); });
+      values = values.first(static_cast<std::size_t>(rest - values.begin()));
       if (values.empty()) continue;
     }
     const auto [low, high] = std::ranges::minmax(values);

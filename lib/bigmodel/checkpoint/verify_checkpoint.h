@@ -27,13 +27,13 @@ struct VerifyReport {
   std::vector<TensorContent> contents;  ///< with `deep`: one per tensor of `checkpoint`
 };
 
-/// Kinds of findings: missing_shard, unreadable_file, missing_in_shard, not_in_index, duplicate_tensor, total_size (errors), nan, inf
+/// Kinds of findings: missing_shard, unreadable_file, missing_in_shard, not_in_index, duplicate_tensor, total_size, bad_checksum (errors), nan, inf
 /// (warnings), note. Throws where nothing of it can be read: NotFoundError, FormatError, UnsupportedError, IoError; CancelledError.
 /// Memory is bounded by chunks. Thread-safe.
 VerifyReport verify_checkpoint(const std::filesystem::path& path, const VerifyOptions& options, const WorkContext& work);
 
 /// Tensor by tensor, whatever the containers and shardings: names, dtypes, shapes, and every byte. A name that one side dropped as an
-/// alias (safetensors' __metadata__ says of which tensor) is compared with that tensor. Kinds, all errors: only_here, only_there,
+/// alias (safetensors' __metadata__ or the index says of which tensor) is compared with that tensor. Kinds, all errors: only_here, only_there,
 /// dtype_differs, shape_differs, value_differs (the first element that differs is named). Throws IoError, FormatError, CancelledError.
 std::vector<Finding> compare_checkpoints(const Checkpoint& here, const Checkpoint& there, const Disk& disk, const WorkContext& work);
 

@@ -7,10 +7,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <unordered_set>
 #include <vector>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/repeated_name.h"
 #include "bigmodel/io/read_file.h"
 
 namespace bigmodel {
@@ -100,6 +100,14 @@ std::optional<double> float_object(const Json& value) {
   return std::nullopt;
 }
 
+std::optional<std::string_view> repeated_key(const Json& object) {
+  const auto& members = object.get_ref<const Json::object_t&>();
+  std::vector<std::string_view> keys;
+  keys.reserve(members.size());
+  for (const auto& member : members) keys.push_back(member.first);
+  return repeated_name(keys);
+}
+
 /// Builds the value while it checks depth, count and duplicate keys; nlohmann's parser itself does not recurse.
 class Builder {
  public:
@@ -117,14 +125,15 @@ class Builder {
   bool start_array(std::size_t) { return open(Json::array()); }
   bool end_array() { return close(); }
   bool end_object() {
-    keys_.pop_back();
+    if (limits_.refuse_duplicate_keys) {
+      if (const std::optional<std::string_view> twice = repeated_key(stack_.back().value)) {
+        refusal_ = fmt::format("key '{}' appears twice in one object", twice->substr(0, 80));
+        return false;
+      }
+    }
     return close();
   }
   bool key(Json::string_t& v) {
-    if (!keys_.back().insert(v).second && limits_.refuse_duplicate_keys) {
-      refusal_ = fmt::format("key '{}' appears twice in one object", v.substr(0, 80));
-      return false;
-    }
     key_stack_.back() = std::move(v);
     return true;
   }
@@ -171,7 +180,6 @@ class Builder {
       refusal_ = fmt::format("nested deeper than {} levels", limits_.depth);
       return false;
     }
-    if (container.is_object()) keys_.emplace_back();
     stack_.push_back({std::move(container)});
     key_stack_.emplace_back();
     return true;
@@ -197,7 +205,7 @@ class Builder {
       return;
     }
     if (limits_.refuse_duplicate_keys) {
-      // ordered_json searches linearly on insert; keys are known to be new here.
+      // ordered_json searches linearly on insert; end_object finds keys that repeat.
       static_cast<Json::object_t::Container&>(parent.get_ref<Json::object_t&>())
           .emplace_back(std::move(key_stack_.back()), std::move(value));
     } else {
@@ -211,7 +219,6 @@ class Builder {
   Json root_;
   std::vector<Frame> stack_;
   std::vector<std::string> key_stack_;
-  std::vector<std::unordered_set<std::string>> keys_;
   std::uint64_t values_ = 0;
   std::string refusal_;
 };
