@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 
 namespace bigmodel::test {
 

@@ -10,7 +10,7 @@
 
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/engine/infer.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/model/build_meta_graph.h"

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/model/build_meta_graph.h"
 #include "bigmodel/model/config.h"
 #include "render/text_table.h"

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "bigmodel/device/cpu/thread_pool.h"
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/tokenizer/tokenizer.h"
 #include "commands/demo_model.h"
 #include "commands/model_argument.h"

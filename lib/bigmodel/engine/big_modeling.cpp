@@ -1,248 +1,178 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reference: accelerate 1.15, big_modeling.py.
 #include "bigmodel/engine/big_modeling.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/binder.h"
-#include "bigmodel/engine/hooks/align_devices_hook.h"
+#include "bigmodel/planning/check_device_map.h"
 
 namespace bigmodel {
 namespace {
 
-enum class Tier { ram, disk };
+namespace fs = std::filesystem;
 
-/// The tier of a name: the longest entry of the map that is the name or a prefix of it.
-class TierOf {
- public:
-  explicit TierOf(const DeviceMap& map) {
-    for (const auto& [name, device] : map) {
-      const std::string text = to_string(device);
-      if (text != "cpu" && text != "disk") {
-        throw DeviceError(fmt::format("device map: '{}' is placed on device '{}', but this build runs on the CPU", name, text), "use cpu and disk");
-      }
-      tiers_.emplace(name, text == "disk" ? Tier::disk : Tier::ram);
+const Disk& or_real(const Disk* disk) {
+  static const Disk kReal;
+  return disk == nullptr ? kReal : *disk;
+}
+
+const Device* first_parameter_device(Module& model) {
+  const std::vector<NamedTensor> parameters = named_module_tensors(model, {.include_buffers = false, .recurse = true});
+  if (parameters.empty()) throw UsageError(fmt::format("{}: has no parameter that would say where it runs", model.class_name()), "state an execution_device");
+  return parameters.front().tensor->device;
+}
+
+/// Runs `attach`; where it throws, the model has no hooks.
+template <typename Attach>
+void attach_or_nothing(Module& model, const Attach& attach) {
+  try {
+    attach();
+  } catch (...) {
+    try {
+      remove_hook_from_submodules(model);
+    } catch (...) {
+      // What a hook cannot bring back was lost before: the first error is the one to tell.
     }
+    throw;
   }
-  Tier operator()(std::string_view name) const {
-    std::string_view part = name;
-    while (true) {
-      if (const auto it = tiers_.find(std::string(part)); it != tiers_.end()) return it->second;
-      if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
-      const std::size_t dot = part.rfind('.');
-      part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
-    }
+}
+
+void offload_everything(Module& model, const Device* execution_device, AttachHooks options) {
+  attach_or_nothing(model, [&] {
+    add_hook_to_module(model, std::make_shared<AlignDevicesHook>(AlignDevices{.io_same_device = true}), true);
+    attach_align_device_hook(model, execution_device, true, options);
+  });
+}
+
+/// The folder's weights; written first where no index is there. Null where there is nothing to write.
+std::shared_ptr<const WeightsMap> disk_weights(const fs::path& folder, const StateDict& tensors, const Disk& disk) {
+  const bool is_new = !fs::is_regular_file(folder / "index.json");
+  if (is_new) offload_state_dict(folder, tensors, disk);
+  if (!fs::is_regular_file(folder / "index.json")) return nullptr;
+  std::shared_ptr<const CheckpointWeights> stored = open_offload_folder(folder, disk);
+  if (is_new) return stored;
+  for (const auto& [name, tensor] : tensors) {
+    const CheckpointTensor* there = stored->info(name);
+    if (there == nullptr || there->shape == tensor.view.shape) continue;
+    throw FormatError(fmt::format("{}: '{}' has shape {} there, expected {}", folder.string(), name, to_string(there->shape), to_string(tensor.view.shape)),
+                      "it holds another model; choose another offload folder");
   }
+  return stored;
+}
 
- private:
-  std::unordered_map<std::string, Tier> tiers_;
-};
-
-/// Tensors that come and go together, and the module whose hook does it.
-struct Unit {
-  Module* module = nullptr;
-  std::vector<ModuleTensor*> tensors;
-};
-
-class Units {
- public:
-  Units(const MetaGraph& graph, const TierOf& tier_of) : whole_(graph.no_split_modules.begin(), graph.no_split_modules.end()), tier_of_(tier_of) {}
-
-  /// Disk tensors below `module`, cut at layers.
-  void cut(Module& module) {
-    if (is_layer(module)) {
-      Unit unit{&module, {}};
-      module.for_each([&](Module& m) {
-        for (ModuleTensor& t : m.tensors()) {
-          if (on_disk(t)) unit.tensors.push_back(&t);
-        }
-      });
-      if (!unit.tensors.empty()) units.push_back(std::move(unit));
-      return;
-    }
-    Unit own{&module, {}};
-    for (ModuleTensor& t : module.tensors()) {
-      if (on_disk(t)) own.tensors.push_back(&t);
-    }
-    if (!own.tensors.empty()) units.push_back(std::move(own));
-    for (const auto& child : module.children()) cut(*child);
+std::vector<std::string> modules_on(const DeviceMap& map, std::string_view device) {
+  std::vector<std::string> out;
+  for (const auto& [name, key] : map) {
+    if (to_string(key) == device) out.push_back(name);
   }
-
-  std::vector<Unit> units;
-
- private:
-  bool is_layer(const Module& module) const {
-    return module.reads_below || whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
-  }
-  bool on_disk(const ModuleTensor& t) const { return tier_of_(t.full_name) == Tier::disk; }
-
-  std::unordered_set<std::string> whole_;
-  const TierOf& tier_of_;
-};
-
-/// The first few, and how many more there are.
-std::string listed(const std::vector<std::string>& names, std::size_t shown) {
-  std::string out = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), shown)), ", "));
-  if (names.size() > shown) out += fmt::format(" and {} more", names.size() - shown);
   return out;
 }
 
-[[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
-  throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), listed(names, 12)),
-                    "the checkpoint belongs to another class or config");
-}
-
-/// A parameter that no block reads is a part of the model that would be left out of the computation.
-void refuse_unread(Module& root, const MetaGraph& graph) {
-  const std::unordered_map<std::string, std::string> first_names = tied_names(graph);
-  std::unordered_set<std::string> read;
-  const auto key = [&](const ModuleTensor& t) -> const std::string& {
-    const auto it = first_names.find(t.full_name);
-    return it == first_names.end() ? t.full_name : it->second;
-  };
-  root.for_each([&](Module& m) {
-    for (const ModuleTensor& t : m.tensors()) {
-      if (t.use != TensorUse::none) read.insert(key(t));
-    }
-  });
-  std::vector<std::string> unread;
-  root.for_each([&](Module& m) {
-    for (const ModuleTensor& t : m.tensors()) {
-      if (!t.is_buffer && !read.contains(key(t))) unread.push_back(t.full_name);
-    }
-  });
-  if (unread.empty()) return;
-  throw UnsupportedError(fmt::format("{}: cannot be run: no role of its description reads {} of its parameters: {}", graph.root->class_name, unread.size(), listed(unread, 4)));
-}
-
-void bind_root(Module& root, const MetaGraph& graph) {
-  Binder binder;
-  binder.bind(root);
-  refuse_unread(root, graph);
+/// Of those modules; "" is the whole model (where accelerate finds nothing).
+StateDict state_of(const Module& model, const std::vector<std::string>& modules) {
+  const StateDict all = state_dict(model);
+  return std::ranges::find(modules, "") != modules.end() ? all : extract_submodules_state_dict(all, modules);
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint) : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)) {}
+void cpu_offload(Module& model, const CpuOffloadOptions& options) {
+  const Device* device = options.execution_device == nullptr ? first_parameter_device(model) : options.execution_device;
+  StateDict kept;
+  if (options.state_dict) {
+    kept = *options.state_dict;
+  } else {
+    for (const auto& [name, tensor] : state_dict(model)) kept.emplace_back(name, tensor.is_meta() ? tensor : moved(tensor, cpu_device()));
+  }
+  offload_everything(model, device, {.weights_map = std::make_shared<StateDictWeights>(kept), .offload_buffers = options.offload_buffers,
+                                     .preload_module_classes = options.preload_module_classes});
+}
 
-void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
+std::shared_ptr<UserCpuOffloadHook> cpu_offload_with_hook(Module& model, const Device& execution_device, std::shared_ptr<UserCpuOffloadHook> prev_module_hook) {
+  auto hook = std::make_shared<CpuOffload>(execution_device, std::move(prev_module_hook));
+  add_hook_to_module(model, hook, true);
+  return std::make_shared<UserCpuOffloadHook>(model, hook);
+}
 
-std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
-  static const Disk kRealDisk;
-  const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
-  std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint)));
-  out->device_map_ = options.device_map;
-  out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
-  // A rounded score can send a token to another expert: models with routers keep products of float32.
-  const TierOf tier_of(options.device_map);
-  out->root_ = build_module_tree(out->graph_);
-  Module& root = *out->root_;
-  bind_root(root, out->graph_);
-  // A rounded score can send a token to another expert: models with routers keep products of float32.
-  root.for_each([&](const Module& m) {
-    if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
-  });
-  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization);
-  const WeightStore& store = *out->store_;
+void disk_offload(Module& model, const DiskOffloadOptions& options) {
+  const Device* device = options.execution_device == nullptr ? first_parameter_device(model) : options.execution_device;
+  std::shared_ptr<const WeightsMap> weights = disk_weights(options.offload_dir, state_dict(model), or_real(options.disk));
+  if (weights == nullptr) weights = std::make_shared<StateDictWeights>(StateDict{});
+  offload_everything(model, device, {.weights_map = std::move(weights), .offload_buffers = options.offload_buffers,
+                                     .preload_module_classes = options.preload_module_classes});
+}
 
-  // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.
-  std::vector<std::string> missing;
-  std::vector<const WeightSource*> resident;
-  std::unordered_set<const WeightSource*> is_resident;
-  root.for_each([&](Module& m) {
-    for (ModuleTensor& t : m.tensors()) {
-      const WeightSource* source = store.find(t.full_name);
-      if (source == nullptr) {
-        if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
-      } else if (tier_of(t.full_name) == Tier::ram && is_resident.insert(source).second) {
-        resident.push_back(source);
-      }
-    }
-  });
-  if (!missing.empty()) throw_missing(missing, out->checkpoint_);
-
-  std::uint64_t total = 0;
-  for (const WeightSource* s : resident) total += s->size_bytes();
-  std::unordered_map<const WeightSource*, const std::byte*> places;
-  TensorReader reader(out->checkpoint_, disk);
-  // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
-  constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 20;
-  std::ranges::sort(resident, {}, [](const WeightSource* s) {
-    const CheckpointTensor* t = s->plain();
-    return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
-  });
-  std::uint64_t done = 0;
-  for (std::size_t i = 0; i < resident.size();) {
-    options.work.throw_if_stopped();
-    options.work.report("loading", done, total);
-    std::vector<const WeightSource*> piece;
-    std::uint64_t bytes = 0;
-    while (i < resident.size() && (piece.empty() || bytes + resident[i]->size_bytes() <= kPieceBytes)) {
-      bytes += resident[i]->size_bytes();
-      piece.push_back(resident[i++]);
-    }
-    const Slab slab = plan_slab(piece);
-    out->resident_.emplace_back(static_cast<std::size_t>(slab.size_bytes));
-    const std::span<std::byte> memory = out->resident_.back().bytes();
-    read_slab(slab, reader, memory);
-    for (const auto& [source, offset] : slab.offsets) places.emplace(source, memory.data() + offset);
-    done += bytes;
-    out->placement_.ram_bytes += slab.size_bytes;
+Messages dispatch_model(Module& model, const DispatchModelOptions& options) {
+  Messages messages;
+  const DeviceMap& map = options.device_map;
+  const DeviceMapCheck check = check_device_map(graph_of(model), map);
+  if (!check.warning().empty()) messages.push_back({DeviceMapMessage::Level::warning, check.warning()});
+  if (!check.error().empty()) throw UsageError(check.error(), "add an entry \"\" for the rest");
+  std::vector<std::string> used;
+  for (const auto& [name, key] : map) {
+    if (std::ranges::find(used, to_string(key)) == used.end()) used.push_back(to_string(key));
+    if (to_string(key) != "disk") options.devices.at(to_string(key));
+  }
+  const bool on_disk = std::ranges::find(used, "disk") != used.end();
+  if (used.size() < 2 && !on_disk && !options.force_hooks) {
+    if (!used.empty()) model.to(options.devices.at(used.front()));
+    return messages;
   }
 
-  root.for_each([&](Module& m) {
-    for (ModuleTensor& t : m.tensors()) {
-      const WeightSource* source = store.find(t.full_name);
-      if (source == nullptr) continue;
-      t.view.dtype = source->dtype;
-      if (const auto it = places.find(source); it != places.end()) t.view.data = it->second;
+  const Device* main = options.main_device;
+  for (const std::string& d : used) {
+    if (main == nullptr && d != "cpu" && d != "disk") main = &options.devices.at(d);
+  }
+  if (main == nullptr) main = &cpu_device();
+  const bool main_is_cpu = main == &cpu_device();
+  StateDict in_ram;
+  if (options.state_dict) {
+    in_ram = *options.state_dict;
+  } else if (!main_is_cpu) {
+    in_ram = state_of(model, modules_on(map, "cpu"));
+  }
+  const std::vector<std::string> disk_modules = modules_on(map, "disk");
+  std::shared_ptr<const WeightsMap> stored = options.offload_index;
+  if (on_disk && stored == nullptr) {
+    if (options.offload_dir.empty()) {
+      throw UsageError(fmt::format("We need an `offload_dir` to dispatch this model according to this `device_map`, the following submodules need to be offloaded: {}",
+                                   fmt::join(disk_modules, ", ")));
     }
-  });
+    stored = disk_weights(options.offload_dir, state_of(model, disk_modules), or_real(options.disk));
+  }
 
-  Units units(out->graph_, tier_of);
-  units.cut(root);
-  std::vector<Slab> slabs;
-  std::vector<Unit> streamed;
-  for (Unit& unit : units.units) {
-    std::vector<const WeightSource*> sources;
-    for (const ModuleTensor* t : unit.tensors) {
-      const WeightSource* source = store.find(t->full_name);
-      if (source != nullptr && !is_resident.contains(source) && std::ranges::find(sources, source) == sources.end()) sources.push_back(source);
-    }
-    if (sources.empty()) continue;
-    slabs.push_back(plan_slab(sources));
-    out->placement_.disk_bytes += slabs.back().read_bytes;
-    streamed.push_back(std::move(unit));
+  BlockDevices blocks;
+  for (const auto& [name, key] : map) {
+    const std::string device = to_string(key);
+    const bool sleeps = device == "disk" || device == "cpu";
+    if (!name.empty()) blocks.execution_device.emplace_back(name, sleeps ? main : &options.devices.at(device));
+    blocks.offload.emplace_back(name, device == "disk" || (device == "cpu" && !main_is_cpu));
   }
-  if (slabs.empty()) return out;
-  // One slot is computed on while the next is read; modules around a layer that hold tensors of their own hold theirs meanwhile.
-  std::size_t held = 1;
-  for (const Unit& unit : streamed) {
-    std::size_t depth = 1;
-    for (const Unit& other : streamed) {
-      const std::string& outer = other.module->name();
-      if (&other != &unit && (outer.empty() || unit.module->name().starts_with(outer + "."))) ++depth;
-    }
-    held = std::max(held, depth);
+  blocks.execution_device.emplace_back("", main);
+  const TieGroups ties = find_tied_parameters(model);
+  auto tied = std::make_shared<TiedParamsMap>();
+  for (const auto& group : ties) {
+    for (const std::string& name : group) tied->add(*find_tensor(model, name));
   }
-  out->prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held + 1, out->checkpoint_, disk);
-  out->placement_.slot_bytes = out->prefetcher_->slot_bytes();
-  for (std::size_t i = 0; i < streamed.size(); ++i) {
-    const Slab& slab = out->prefetcher_->slab(i);
-    std::vector<SlabPlace> at;
-    for (ModuleTensor* t : streamed[i].tensors) {
-      const WeightSource* source = store.find(t->full_name);
-      if (source == nullptr) continue;
-      if (const auto it = slab.offsets.find(source); it != slab.offsets.end()) at.push_back({t, source->dtype, it->second});
-    }
-    streamed[i].module->add_hook(std::make_unique<AlignDevicesHook>(*out->prefetcher_, i, std::move(at)));
+  attach_or_nothing(model, [&] {
+    attach_align_device_hook_on_blocks(model, blocks,
+                                       {.weights_map = std::make_shared<OffloadedWeightsLoader>(in_ram, stored),
+                                        .offload_buffers = options.offload_buffers,
+                                        .skip_keys = options.skip_keys,
+                                        .preload_module_classes = options.preload_module_classes,
+                                        .tied_params_map = tied});
+  });
+  std::erase_if(used, [](const std::string& d) { return d != "cpu" && d != "disk"; });
+  if (!used.empty()) {
+    messages.push_back({DeviceMapMessage::Level::log_warning,
+                        fmt::format("Some parameters are on the meta device because they were offloaded to the {}.", fmt::join(used, " and "))});
   }
-  return out;
+  retie_parameters(model, ties);
+  model.set_dispatched(true);
+  return messages;
 }
 
 }  // namespace bigmodel

@@ -1,79 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loading and placing models: what `bigmodel run` itself calls. The names are accelerate's.
+// Models larger than their device: accelerate's big-modeling functions on runtime modules. What `bigmodel run` uses is loaded_model.h.
 #pragma once
 
-#include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "bigmodel/checkpoint/checkpoint.h"
-#include "bigmodel/core/progress.h"
-#include "bigmodel/engine/cache.h"
-#include "bigmodel/engine/module.h"
-#include "bigmodel/engine/prefetcher.h"
-#include "bigmodel/engine/weight_store.h"
-#include "bigmodel/io/disk.h"
-#include "bigmodel/model/meta_graph.h"
-#include "bigmodel/planning/device_map.h"
+#include "bigmodel/engine/hooks/attach_hooks.h"
+#include "bigmodel/engine/hooks/cpu_offload_hook.h"
+#include "bigmodel/engine/hooks/layerwise_casting_hook.h"
+#include "bigmodel/engine/init_empty_weights.h"
+#include "bigmodel/engine/loaded_model.h"
+#include "bigmodel/engine/offload.h"
+#include "bigmodel/planning/infer_device_map.h"
 
 namespace bigmodel {
 
-struct DispatchOptions {
-  DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
-  DType dtype = DType::float32;                        ///< what the weights are run in
-  QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
-  const Disk* disk = nullptr;                          ///< nullptr: the real one
-  ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
-  CpuIsa isa = best_cpu_isa();
-  WorkContext work;
+struct CpuOffloadOptions {
+  const Device* execution_device = nullptr;        ///< null: where the first parameter is
+  bool offload_buffers = false;
+  std::optional<StateDict> state_dict;             ///< what is kept in RAM; none: the model's own tensors
+  std::vector<std::string> preload_module_classes;
 };
 
-struct Placement {
-  std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
-  std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
-  std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
+/// All weights sleep in RAM and come to the execution device for their module's forward. Where it throws, no hook is left.
+/// Throws UsageError for a model without parameters where no device is stated.
+void cpu_offload(Module& model, const CpuOffloadOptions& options = {});
+
+/// The model comes to the device as a whole when it runs and stays there. The hook's `offload` sends it back; where a previous model's hook
+/// is given, that one is sent back first. The model must outlive the hook.
+std::shared_ptr<UserCpuOffloadHook> cpu_offload_with_hook(Module& model, const Device& execution_device,
+                                                          std::shared_ptr<UserCpuOffloadHook> prev_module_hook = nullptr);
+
+struct DiskOffloadOptions {
+  std::filesystem::path offload_dir;               ///< written unless an index.json is there
+  const Device* execution_device = nullptr;        ///< null: where the first parameter is
+  bool offload_buffers = false;
+  std::vector<std::string> preload_module_classes;
+  const Disk* disk = nullptr;                      ///< null: the real one; must outlive the model
 };
 
-/// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.
-class LoadedModel {
- public:
-  /// Runs the root. `state` says batch, length, positions and cache.
-  Tensor forward(Arguments arguments, ForwardState& state) {
-    if (state.cpu == nullptr) state.cpu = &cpu_;
-    return (*root_)(std::move(arguments), state);
-  }
-  Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
+/// All weights sleep in files and come to the execution device for their module's forward.
+/// Throws IoError, FormatError (a folder that holds another model), UsageError; no hook is left then.
+void disk_offload(Module& model, const DiskOffloadOptions& options);
 
-  Module& root() noexcept { return *root_; }
-  const MetaGraph& graph() const noexcept { return graph_; }
-  const Placement& placement() const noexcept { return placement_; }
-  const DeviceMap& hf_device_map() const noexcept { return device_map_; }
-  const WeightStore& weights() const noexcept { return *store_; }
-  const Prefetcher* prefetcher() const noexcept { return prefetcher_.get(); }
-
- private:
-  friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
-  LoadedModel(MetaGraph graph, Checkpoint checkpoint);
-
-  MetaGraph graph_;
-  Checkpoint checkpoint_;
-  DeviceMap device_map_;
-  Placement placement_;
-  CpuContext cpu_;
-  std::unique_ptr<WeightStore> store_;
-  std::vector<AlignedBuffer> resident_;
-  std::unique_ptr<Prefetcher> prefetcher_;
-  std::unique_ptr<Module> root_;          ///< last: its hooks use the prefetcher
+struct DispatchModelOptions {
+  DeviceMap device_map;
+  const Device* main_device = nullptr;             ///< null: the map's first device that is neither "cpu" nor "disk", else the CPU
+  std::optional<StateDict> state_dict;             ///< of what stays in RAM while it sleeps; none: the model's own tensors
+  std::filesystem::path offload_dir;               ///< for "disk"; written unless an index.json is there
+  std::shared_ptr<const WeightsMap> offload_index; ///< where "disk" weights lie already, by names from the root (CheckpointWeights)
+  bool offload_buffers = false;
+  std::vector<std::string> skip_keys;
+  std::vector<std::string> preload_module_classes;
+  bool force_hooks = false;                        ///< hooks also where everything is on one device
+  DeviceTable devices;                             ///< what the map's names mean
+  const Disk* disk = nullptr;                      ///< null: the real one; must outlive the model
 };
 
-/// Builds the tree, binds blocks by the description's roles, and places the weights: "cpu" ones are read now, "disk" ones in every pass.
-/// The graph must have its disk rules. Throws UnsupportedError (by name, where roles are missing or cannot be run), FormatError (missing
-/// or misshapen tensors, with a list), DeviceError (a device that there is none of), UsageError (a map that leaves a module out), IoError,
-/// CancelledError.
-std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options);
+/// What a call found worth saying, in the reference's words.
+using Messages = std::vector<DeviceMapMessage>;
 
-/// Throws UnsupportedError where the model's roles cannot be run; reads no weights.
-void check_runnable(const MetaGraph& graph);
+/// Moves each module to its device, or puts hooks there that bring its weights when it runs. Where it throws, no hook is left.
+/// Throws UsageError (a map that leaves tensors out, "disk" without a folder), DeviceError (a device that there is none of), IoError,
+/// FormatError (an offload folder that holds another model).
+Messages dispatch_model(Module& model, const DispatchModelOptions& options);
 
 }  // namespace bigmodel

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 
 namespace bigmodel {
 

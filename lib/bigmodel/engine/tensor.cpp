@@ -2,6 +2,7 @@
 #include "bigmodel/engine/tensor.h"
 
 #include <cstring>
+#include <vector>
 
 #include "bigmodel/core/error.h"
 
@@ -38,6 +39,20 @@ Tensor Tensor::clone() const {
   if (empty()) return {};
   Tensor out(shape_, dtype_);
   std::memcpy(out.bytes(), bytes(), static_cast<std::size_t>(byte_count(dtype_, count_)));
+  return out;
+}
+
+Tensor Tensor::to(const Device& device) const {
+  if (device_ == &device || data_ == nullptr) return *this;
+  if (is_meta()) throw DeviceError("a tensor on meta has no elements to move to " + device.name());
+  const auto size = static_cast<std::size_t>(byte_count(dtype_, count_));
+  Tensor out = *this;
+  out.device_ = &device;
+  if (device.is_meta()) return out;
+  out.data_ = device.allocate(size);
+  std::vector<std::byte> host(size);
+  device_->copy_out(bytes(), host);
+  device.copy_in(out.bytes(), host);
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/core/shape.h"
+#include "bigmodel/device/device.h"
 
 namespace bigmodel {
 
@@ -33,6 +34,12 @@ class Tensor {
   std::int64_t* i64() const;
   std::byte* bytes() const noexcept { return data_.get(); }
 
+  /// Where the elements lie; kernels of the CPU read those of RAM and of devices that are RAM under another name.
+  const Device& device() const noexcept { return *device_; }
+  /// This tensor where it lies there already (or is empty), else a copy; on meta there is a shape and no elements.
+  Tensor to(const Device& device) const;
+  bool is_meta() const noexcept { return device_->is_meta(); }
+
   Tensor clone() const;
   /// The same memory under another shape of as many elements.
   Tensor reshaped(Shape shape) const;
@@ -41,6 +48,7 @@ class Tensor {
   DType dtype_ = DType::float32;
   Shape shape_;
   std::int64_t count_ = 0;
+  const Device* device_ = &cpu_device();
   std::shared_ptr<std::byte[]> data_;
 };
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "bigmodel/engine/big_modeling.h"
+#include "bigmodel/engine/loaded_model.h"
 
 namespace bigmodel {
 

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/loaded_model.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/hooks/align_devices_hook.h"
+#include "bigmodel/engine/prefetched_weights.h"
+
+namespace bigmodel {
+namespace {
+
+enum class Tier { ram, disk };
+
+/// The tier of a name: the longest entry of the map that is the name or a prefix of it.
+class TierOf {
+ public:
+  explicit TierOf(const DeviceMap& map) {
+    for (const auto& [name, device] : map) {
+      const std::string text = to_string(device);
+      if (text != "cpu" && text != "disk") {
+        throw DeviceError(fmt::format("device map: '{}' is placed on device '{}', but this build runs on the CPU", name, text), "use cpu and disk");
+      }
+      tiers_.emplace(name, text == "disk" ? Tier::disk : Tier::ram);
+    }
+  }
+  Tier operator()(std::string_view name) const {
+    std::string_view part = name;
+    while (true) {
+      if (const auto it = tiers_.find(std::string(part)); it != tiers_.end()) return it->second;
+      if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
+      const std::size_t dot = part.rfind('.');
+      part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
+    }
+  }
+
+ private:
+  std::unordered_map<std::string, Tier> tiers_;
+};
+
+/// Tensors that come and go together, and the module whose hook does it.
+struct Unit {
+  Module* module = nullptr;
+  std::vector<ModuleTensor*> tensors;
+  bool whole = false;      ///< those of all modules below, too
+};
+
+class Units {
+ public:
+  Units(const MetaGraph& graph, const TierOf& tier_of) : whole_(graph.no_split_modules.begin(), graph.no_split_modules.end()), tier_of_(tier_of) {}
+
+  /// Disk tensors below `module`, cut at layers.
+  void cut(Module& module) {
+    if (is_layer(module)) {
+      Unit unit{&module, {}, true};
+      module.for_each([&](Module& m) {
+        for (ModuleTensor& t : m.tensors()) {
+          if (on_disk(t)) unit.tensors.push_back(&t);
+        }
+      });
+      if (!unit.tensors.empty()) units.push_back(std::move(unit));
+      return;
+    }
+    Unit own{&module, {}, false};
+    for (ModuleTensor& t : module.tensors()) {
+      if (on_disk(t)) own.tensors.push_back(&t);
+    }
+    if (!own.tensors.empty()) units.push_back(std::move(own));
+    for (const auto& child : module.children()) cut(*child);
+  }
+
+  std::vector<Unit> units;
+
+ private:
+  bool is_layer(const Module& module) const {
+    return module.reads_below || whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
+  }
+  /// Buffers that no state dict has are no weights: they stay.
+  bool on_disk(const ModuleTensor& t) const { return t.meta->persistent && tier_of_(t.full_name) == Tier::disk; }
+
+  std::unordered_set<std::string> whole_;
+  const TierOf& tier_of_;
+};
+
+/// The first few, and how many more there are.
+std::string listed(const std::vector<std::string>& names, std::size_t shown) {
+  std::string out = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), shown)), ", "));
+  if (names.size() > shown) out += fmt::format(" and {} more", names.size() - shown);
+  return out;
+}
+
+[[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
+  throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), listed(names, 12)),
+                    "the checkpoint belongs to another class or config");
+}
+
+/// A parameter that no block reads is a part of the model that would be left out of the computation.
+void refuse_unread(Module& root, const MetaGraph& graph) {
+  const std::unordered_map<std::string, std::string> first_names = tied_names(graph);
+  std::unordered_set<std::string> read;
+  const auto key = [&](const ModuleTensor& t) -> const std::string& {
+    const auto it = first_names.find(t.full_name);
+    return it == first_names.end() ? t.full_name : it->second;
+  };
+  root.for_each([&](Module& m) {
+    for (const ModuleTensor& t : m.tensors()) {
+      if (t.use != TensorUse::none) read.insert(key(t));
+    }
+  });
+  std::vector<std::string> unread;
+  root.for_each([&](Module& m) {
+    for (const ModuleTensor& t : m.tensors()) {
+      if (!t.is_buffer && !read.contains(key(t))) unread.push_back(t.full_name);
+    }
+  });
+  if (unread.empty()) return;
+  throw UnsupportedError(fmt::format("{}: cannot be run: no role of its description reads {} of its parameters: {}", graph.root->class_name, unread.size(), listed(unread, 4)));
+}
+
+void bind_root(Module& root, const MetaGraph& graph) {
+  Binder binder;
+  binder.bind(root);
+  refuse_unread(root, graph);
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint) : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)) {}
+
+void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
+
+std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
+  static const Disk kRealDisk;
+  const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
+  std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint)));
+  out->device_map_ = options.device_map;
+  out->dtype_ = options.dtype;
+  out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
+  // A rounded score can send a token to another expert: models with routers keep products of float32.
+  const TierOf tier_of(options.device_map);
+  out->root_ = build_module_tree(out->graph_);
+  Module& root = *out->root_;
+  bind_root(root, out->graph_);
+  // A rounded score can send a token to another expert: models with routers keep products of float32.
+  root.for_each([&](const Module& m) {
+    if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
+  });
+  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization);
+  const WeightStore& store = *out->store_;
+
+  // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.
+  std::vector<std::string> missing;
+  std::vector<const WeightSource*> resident;
+  std::unordered_set<const WeightSource*> is_resident;
+  root.for_each([&](Module& m) {
+    for (ModuleTensor& t : m.tensors()) {
+      const WeightSource* source = store.find(t.full_name);
+      if (source == nullptr) {
+        if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
+      } else if ((tier_of(t.full_name) == Tier::ram || !t.meta->persistent) && is_resident.insert(source).second) {
+        resident.push_back(source);
+      }
+    }
+  });
+  if (!missing.empty()) throw_missing(missing, out->checkpoint_);
+
+  std::uint64_t total = 0;
+  for (const WeightSource* s : resident) total += s->size_bytes();
+  std::unordered_map<const WeightSource*, const std::byte*> places;
+  TensorReader reader(out->checkpoint_, disk);
+  // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
+  constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 20;
+  std::ranges::sort(resident, {}, [](const WeightSource* s) {
+    const CheckpointTensor* t = s->plain();
+    return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
+  });
+  std::uint64_t done = 0;
+  for (std::size_t i = 0; i < resident.size();) {
+    options.work.throw_if_stopped();
+    options.work.report("loading", done, total);
+    std::vector<const WeightSource*> piece;
+    std::uint64_t bytes = 0;
+    while (i < resident.size() && (piece.empty() || bytes + resident[i]->size_bytes() <= kPieceBytes)) {
+      bytes += resident[i]->size_bytes();
+      piece.push_back(resident[i++]);
+    }
+    const Slab slab = plan_slab(piece);
+    out->resident_.emplace_back(static_cast<std::size_t>(slab.size_bytes));
+    const std::span<std::byte> memory = out->resident_.back().bytes();
+    read_slab(slab, reader, memory);
+    for (const auto& [source, offset] : slab.offsets) places.emplace(source, memory.data() + offset);
+    done += bytes;
+    out->placement_.ram_bytes += slab.size_bytes;
+  }
+
+  root.for_each([&](Module& m) {
+    for (ModuleTensor& t : m.tensors()) {
+      const WeightSource* source = store.find(t.full_name);
+      if (source == nullptr) continue;
+      t.view.dtype = source->dtype;
+      const auto it = places.find(source);
+      if (it == places.end()) continue;
+      t.view.data = it->second;
+      t.device = &cpu_device();
+    }
+  });
+
+  Units units(out->graph_, tier_of);
+  units.cut(root);
+  std::vector<Slab> slabs;
+  std::vector<Unit> streamed;
+  for (Unit& unit : units.units) {
+    std::vector<const WeightSource*> sources;
+    for (const ModuleTensor* t : unit.tensors) {
+      const WeightSource* source = store.find(t->full_name);
+      if (source != nullptr && !is_resident.contains(source) && std::ranges::find(sources, source) == sources.end()) sources.push_back(source);
+    }
+    if (sources.empty()) continue;
+    slabs.push_back(plan_slab(sources));
+    out->placement_.disk_bytes += slabs.back().read_bytes;
+    streamed.push_back(std::move(unit));
+  }
+  if (slabs.empty()) return out;
+  // One slot is computed on while the next is read; modules around a layer that hold tensors of their own hold theirs meanwhile.
+  std::size_t held = 1;
+  for (const Unit& unit : streamed) {
+    std::size_t depth = 1;
+    for (const Unit& other : streamed) {
+      const std::string& outer = other.module->name();
+      if (&other != &unit && (outer.empty() || unit.module->name().starts_with(outer + "."))) ++depth;
+    }
+    held = std::max(held, depth);
+  }
+  out->prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held + 1, out->checkpoint_, disk);
+  out->placement_.slot_bytes = out->prefetcher_->slot_bytes();
+  auto weights = std::make_shared<PrefetchedWeights>(*out->prefetcher_);
+  for (std::size_t i = 0; i < streamed.size(); ++i) {
+    for (ModuleTensor* t : streamed[i].tensors) {
+      const WeightSource* source = store.find(t->full_name);
+      if (source == nullptr || !out->prefetcher_->slab(i).offsets.contains(source)) continue;
+      weights->add(t->full_name, *source, i);
+      // Each name asks for its bytes by itself, also where two are one tensor.
+      t->tie = nullptr;
+    }
+  }
+  for (const Unit& unit : streamed) {
+    Module& module = *unit.module;
+    module.add_hook(std::make_shared<AlignDevicesHook>(AlignDevices{
+        .execution_device = &cpu_device(),
+        .offload = true,
+        .weights_map = std::make_shared<PrefixedWeights>(weights, module.name().empty() ? "" : module.name() + "."),
+        .offload_buffers = true,
+        .place_submodules = unit.whole,
+        .only = [weights](const ModuleTensor& t) { return weights->contains(t.full_name); }}));
+  }
+  return out;
+}
+
+}  // namespace bigmodel

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A described model with the weights of its checkpoint, resident or streamed: what `bigmodel run` itself loads and runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/core/progress.h"
+#include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/module.h"
+#include "bigmodel/engine/prefetcher.h"
+#include "bigmodel/engine/weight_store.h"
+#include "bigmodel/io/disk.h"
+#include "bigmodel/model/meta_graph.h"
+#include "bigmodel/planning/device_map.h"
+
+namespace bigmodel {
+
+struct DispatchOptions {
+  DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
+  DType dtype = DType::float32;                        ///< what the weights are run in
+  QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
+  const Disk* disk = nullptr;                          ///< nullptr: the real one
+  ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
+  CpuIsa isa = best_cpu_isa();
+  WorkContext work;
+};
+
+struct Placement {
+  std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
+  std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
+  std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
+};
+
+/// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.
+class LoadedModel {
+ public:
+  /// Runs the root. `state` says batch, length, positions and cache.
+  Tensor forward(Arguments arguments, ForwardState& state) {
+    if (state.cpu == nullptr) state.cpu = &cpu_;
+    return (*root_)(std::move(arguments), state);
+  }
+  Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
+
+  Module& root() noexcept { return *root_; }
+  const MetaGraph& graph() const noexcept { return graph_; }
+  const Placement& placement() const noexcept { return placement_; }
+  const DeviceMap& hf_device_map() const noexcept { return device_map_; }
+  const WeightStore& weights() const noexcept { return *store_; }
+  /// What the weights are run in.
+  DType dtype() const noexcept { return dtype_; }
+  const Prefetcher* prefetcher() const noexcept { return prefetcher_.get(); }
+
+ private:
+  friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
+  LoadedModel(MetaGraph graph, Checkpoint checkpoint);
+
+  MetaGraph graph_;
+  Checkpoint checkpoint_;
+  DeviceMap device_map_;
+  DType dtype_ = DType::float32;
+  Placement placement_;
+  CpuContext cpu_;
+  std::unique_ptr<WeightStore> store_;
+  std::vector<AlignedBuffer> resident_;
+  std::unique_ptr<Prefetcher> prefetcher_;
+  std::unique_ptr<Module> root_;          ///< last: its hooks use the prefetcher
+};
+
+/// Builds the tree, binds blocks by the description's roles, and places the weights: "cpu" ones are read now, "disk" ones in every pass.
+/// The graph must have its disk rules. Throws UnsupportedError (by name, where roles are missing or cannot be run), FormatError (missing
+/// or misshapen tensors, with a list), DeviceError (a device that there is none of), UsageError (a map that leaves a module out), IoError,
+/// CancelledError.
+std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options);
+
+/// Throws UnsupportedError where the model's roles cannot be run; reads no weights.
+void check_runnable(const MetaGraph& graph);
+
+}  // namespace bigmodel
