@@ -83,6 +83,12 @@ const AddedToken* AddedTokens::by_id(std::uint32_t id) const noexcept {
   return it == by_id_.end() ? nullptr : &it->second;
 }
 
+bool AddedTokens::has(const AddedToken& token) const {
+  const auto it = ids_.find(token.content);
+  const AddedToken* known = it == ids_.end() ? nullptr : by_id(it->second);
+  return known != nullptr && *known == token;
+}
+
 std::size_t AddedTokens::count_beyond(const Model& model) const {
   std::size_t count = 0;
   for (const auto& [content, id] : ids_) count += !model.find(content);
@@ -94,11 +100,7 @@ void AddedTokens::add(const std::vector<AddedToken>& tokens, const Model& model,
     if (token.special && !token.content.empty()) special_.insert(token.content);
   }
   for (const AddedToken& token : tokens) {
-    if (token.content.empty()) continue;
-    if (const auto it = ids_.find(token.content); it != ids_.end()) {
-      const AddedToken* known = by_id(it->second);
-      if (known != nullptr && *known == token) continue;
-    }
+    if (token.content.empty() || has(token)) continue;
     std::uint32_t id = 0;
     if (const auto known = find(model, token.content)) {
       id = *known;

@@ -54,6 +54,9 @@ class AddedTokens {
   /// The id of a text that is an added token or in the model's vocabulary.
   std::optional<std::uint32_t> find(const Model& model, std::string_view content) const;
   const AddedToken* by_id(std::uint32_t id) const noexcept;
+  bool has(const std::string& content) const { return ids_.contains(content); }
+  /// With the same flags.
+  bool has(const AddedToken& token) const;
   /// The content as the normalizer leaves it, of a token with `normalized`.
   std::string_view normalized_of(std::uint32_t id) const { return normalized_texts_.at(id); }
   bool is_special(std::string_view content) const { return special_.contains(std::string(content)); }

@@ -7,6 +7,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "bigmodel/io/json.h"
 #include "bigmodel/tokenizer/jinja_interpreter.h"
 #include "bigmodel/tokenizer/jinja_objects.h"
 #include "bigmodel/tokenizer/jinja_parser.h"
@@ -42,17 +43,13 @@ std::string place_and_detail(const std::string& class_name, const std::string& d
   throw ChatTemplateError(ErrorKind::format, error.class_name, error.what(), error.place.line, error.place.column);
 }
 
-Json parse_json(const std::string& text, const char* what) {
+/// No deeper than values may nest, so that no copy recurses further.
+Json parse_request(const std::string& text, const char* what) {
   if (text.empty()) return nullptr;
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(fmt::format("{}: not valid JSON, expected an array or object ({})", what, one_line(error.what())));
-  }
+  return parse_json(text, fmt::format("chat, {}", what), {.depth = jinja::kMostNested - 8, .refuse_duplicate_keys = false});
 }
 
-Value to_value(const Json& json, std::uint32_t depth = 0) {
-  if (depth >= jinja::kMostNested - 8) throw FormatError(fmt::format("chat: JSON nested deeper than {} levels", depth));
+Value to_value(const Json& json) {
   switch (json.type()) {
     case Json::value_t::boolean: return Value(json.get<bool>());
     case Json::value_t::number_integer: return Value(json.get<std::int64_t>());
@@ -62,12 +59,12 @@ Value to_value(const Json& json, std::uint32_t depth = 0) {
     case Json::value_t::array: {
       std::vector<Value> items;
       items.reserve(json.size());
-      for (const Json& item : json) items.push_back(to_value(item, depth + 1));
+      for (const Json& item : json) items.push_back(to_value(item));
       return Value::list(std::move(items));
     }
     case Json::value_t::object: {
       Dict out;
-      for (const auto& [key, value] : json.items()) out.set(Value(key), to_value(value, depth + 1));
+      for (const auto& [key, value] : json.items()) out.set(Value(key), to_value(value));
       return Value::dict(std::move(out));
     }
     default: return Value();
@@ -96,7 +93,7 @@ Json with_reasoning(const Json& message) {
 }
 
 Json read_messages(const ChatRequest& request) {
-  const Json given = parse_json(request.messages, "messages");
+  const Json given = parse_request(request.messages, "messages");
   if (!given.is_array()) throw UsageError("messages: expected a JSON array of objects, got " + std::string(given.type_name()));
   if (given.empty()) refuse("ValueError", "Cannot apply chat template to an empty conversation. Provide at least one message.");
   Json out = Json::array();
@@ -167,7 +164,7 @@ std::string cut_at_mark(const std::string& text, const std::string& final_messag
 }
 
 Json read_objects(const std::string& text, const char* what, const char* class_name, const char* refusal) {
-  Json out = parse_json(text, what);
+  Json out = parse_request(text, what);
   if (out.is_null()) return out;
   if (!out.is_array()) throw UsageError(fmt::format("{}: expected a JSON array of objects, got {}", what, out.type_name()));
   if (!std::ranges::all_of(out, [](const Json& item) { return item.is_object(); })) refuse(class_name, refusal);
@@ -215,7 +212,7 @@ RenderedChat ChatTemplate::render(const ChatRequest& request, const ChatTemplate
                                   "auto-conversion to a schema.");
   const Json documents =
       read_objects(request.documents, "documents", "TypeError", "Documents should be a list of dicts with 'title' and 'text' keys!");
-  const Json variables = parse_json(request.variables, "template variables");
+  const Json variables = parse_request(request.variables, "template variables");
   if (!variables.is_null() && !variables.is_object()) {
     throw UsageError("template variables: expected a JSON object, got " + std::string(variables.type_name()));
   }

@@ -5,12 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/tokenizer/pretrained_settings.h"
+#include "bigmodel/tokenizer/tokenizer_class.h"
 
 namespace bigmodel::tokenizer {
 namespace {
@@ -19,20 +20,11 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kTemplateLimitBytes = std::uint64_t{4} << 20;
-constexpr std::uint64_t kConfigLimitBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kMostTemplates = 1000;
 
 bool is_file(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error);
-}
-
-/// The object in a file; an empty one where there is no such file.
-Json read_object(const fs::path& path) {
-  if (!is_file(path)) return Json::object();
-  Json out = parse_json(read_file(path, kConfigLimitBytes), path.string());
-  if (!out.is_object()) throw FormatError(fmt::format("{}: expected a JSON object, got {}", path.string(), out.type_name()));
-  return out;
 }
 
 void add_templates(std::vector<NamedTemplate>& out, const Json& value, const std::string& file, const fs::path& folder) {
@@ -72,49 +64,25 @@ std::vector<NamedTemplate> jinja_files(const fs::path& folder) {
   return out;
 }
 
-/// The text of a token: itself, or `content` of an object; nothing of others.
-const Json* token_text(const Json& value) {
-  if (value.is_string()) return &value;
-  if (!value.is_object()) return nullptr;
-  const auto content = value.find("content");
-  return content != value.end() && content->is_string() ? &*content : nullptr;
-}
-
-void add_tokens(Json& out, const Json& config) {
-  constexpr std::array<std::string_view, 7> kNames{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
-  for (const std::string_view name : kNames) {
-    const auto it = config.find(name);
-    if (it == config.end()) continue;
-    if (const Json* text = token_text(*it)) out[std::string(name)] = *text;
-  }
-  // Tokens of one model's own: image_token and the like.
-  for (const auto& [name, value] : config.items()) {
-    const bool known = std::ranges::find(kNames, std::string_view(name)) != kNames.end();
-    if (!known && name.ends_with("_token") && token_text(value) != nullptr) out[name] = *token_text(value);
-  }
-  const auto extra = config.find("extra_special_tokens");
-  if (extra == config.end() || !extra->is_object()) return;
-  for (const auto& [name, value] : extra->items()) {
-    if (const Json* text = token_text(value)) out[name] = *text;
-  }
-}
-
 }  // namespace
 
 FolderChatTemplates read_chat_templates(const fs::path& folder) {
   FolderChatTemplates out;
-  const Json config = read_object(folder / "tokenizer_config.json");
+  const Json config = read_json_object(folder / "tokenizer_config.json");
   out.templates = jinja_files(folder);
   if (out.templates.empty() && config.contains("chat_template")) {
     add_templates(out.templates, config["chat_template"], "tokenizer_config.json", folder);
   }
   if (out.templates.empty()) {
-    const Json alone = read_object(folder / "chat_template.json");
+    const Json alone = read_json_object(folder / "chat_template.json");
     if (alone.contains("chat_template")) add_templates(out.templates, alone["chat_template"], "chat_template.json", folder);
   }
+  PretrainedSettings settings = read_pretrained_settings(folder);
+  set_class_tokens(choose_tokenizer_class(settings, folder), settings);
   Json tokens = Json::object();
-  add_tokens(tokens, config);
-  if (!config.contains("added_tokens_decoder")) add_tokens(tokens, read_object(folder / "special_tokens_map.json"));
+  for (const NamedToken& named : settings.named) {
+    if (named.token) tokens[named.name] = named.token->content;
+  }
   out.special_tokens = tokens.dump();
   return out;
 }

@@ -36,12 +36,13 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return out;
 }
 
-std::string clean_up_spaces(std::string text) {
+std::string clean_up_spaces(std::string text, bool shortens_do_not) {
   static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
       {" .", "."},     {" ?", "?"},   {" !", "!"},           {" ,", ","},   {" ' ", "'"},    {" n't", "n't"},
       {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
   };
   for (const auto& [from, to] : kRules) {
+    if (from == " do not" && !shortens_do_not) continue;
     if (text.find(from) != std::string::npos) text = replace_all(text, from, to);
   }
   return text;
@@ -60,6 +61,7 @@ void fuse(std::vector<std::string>& tokens) {
 class Fuse final : public Decoder {
  public:
   void decode(std::vector<std::string>& tokens) const override { fuse(tokens); }
+  bool is_local(bool& fused) const override { return fused = true; }
 };
 
 class BpeDecoder final : public Decoder {
@@ -95,6 +97,7 @@ class ByteLevelDecoder final : public Decoder {
     tokens.assign(1, {});
     append_lossy(tokens[0], bytes);
   }
+  bool is_local(bool& fused) const override { return !std::exchange(fused, true); }
 };
 
 class WordPieceDecoder final : public Decoder {
@@ -162,6 +165,7 @@ class StripDecoder final : public Decoder {
       token = std::string(rest);
     }
   }
+  bool is_local(bool&) const override { return true; }
 
  private:
   std::string content_;
@@ -244,6 +248,9 @@ class DecoderSequence final : public Decoder {
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
   void decode(std::vector<std::string>& tokens) const override {
     for (const auto& part : parts_) part->decode(tokens);
+  }
+  bool is_local(bool& fused) const override {
+    return std::ranges::all_of(parts_, [&](const auto& part) { return part->is_local(fused); });
   }
 
  private:

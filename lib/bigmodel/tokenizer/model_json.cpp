@@ -180,8 +180,9 @@ void add_merge_line(MergeTable& merges, const Vocabulary& vocabulary, std::strin
   add_merge(merges, vocabulary, line.substr(0, space), line.substr(space + 1), prefix_size, object);
 }
 
-std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object) {
-  const Members members = read_members(cursor, object);
+std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object, const std::function<void(Json&)>& edit) {
+  Members members = read_members(cursor, object);
+  if (edit) edit(members.small);
   if (const auto type = members.small.find("type"); type != members.small.end()) {
     if (*type == "BPE") return read_bpe(members);
     if (*type == "WordPiece") return read_word_piece(members);

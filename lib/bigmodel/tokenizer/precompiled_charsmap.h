@@ -34,5 +34,6 @@ class PrecompiledCharsmap {
 
 /// Standard base64 with padding; nullopt where it is none.
 std::optional<std::string> decode_base64(std::string_view text);
+std::string encode_base64(std::string_view bytes);
 
 }  // namespace bigmodel::tokenizer

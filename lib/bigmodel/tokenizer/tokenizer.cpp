@@ -160,20 +160,24 @@ Encoding Tokenizer::encode_words(std::span<const std::string> words, const Encod
   return Encoder(*this).encode_words(words, options);
 }
 
+std::optional<std::string_view> Tokenizer::shown_token(std::uint32_t id, bool skip_special_tokens) const {
+  // A token that is looked for in the normalized text is also shown so, and then is special only if that text is.
+  const AddedToken* added = parts_->added_tokens.by_id(id);
+  std::optional<std::string_view> token;
+  if (added == nullptr) {
+    token = parts_->model->text_of(id);
+  } else {
+    token = added->normalized ? parts_->added_tokens.normalized_of(id) : added->content;
+  }
+  if (token && skip_special_tokens && parts_->added_tokens.is_special(*token)) return std::nullopt;
+  return token;
+}
+
 std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_special_tokens) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const std::uint32_t id : ids) {
-    const AddedToken* added = parts_->added_tokens.by_id(id);
-    // A token that is looked for in the normalized text is also shown so, and then is special only if that text is.
-    std::optional<std::string_view> token;
-    if (added == nullptr) {
-      token = parts_->model->text_of(id);
-    } else {
-      token = added->normalized ? parts_->added_tokens.normalized_of(id) : added->content;
-    }
-    if (!token || (skip_special_tokens && parts_->added_tokens.is_special(*token))) continue;
-    tokens.emplace_back(*token);
+    if (const auto token = shown_token(id, skip_special_tokens)) tokens.emplace_back(*token);
   }
   std::string out;
   if (!parts_->decoder) {
@@ -181,11 +185,11 @@ std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_spec
       if (i > 0) out += ' ';
       out += tokens[i];
     }
-    return out;
+  } else {
+    parts_->decoder->decode(tokens);
+    for (const std::string& token : tokens) out += token;
   }
-  parts_->decoder->decode(tokens);
-  for (const std::string& token : tokens) out += token;
-  return out;
+  return parts_->clean_up_spaces ? clean_up_spaces(std::move(out), false) : out;
 }
 
 std::optional<std::uint32_t> Tokenizer::id_of(std::string_view token) const { return parts_->added_tokens.find(*parts_->model, token); }
@@ -216,32 +220,37 @@ Tokenizer Tokenizer::with(std::optional<TruncationParams> truncation, std::optio
 }
 
 namespace {
+
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 bool is_byte_token(std::string_view token) { return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>'); }
 
-std::size_t common_prefix(std::string_view a, std::string_view b) {
-  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
-}
-
 }  // namespace
 
-// The text of all tokens so far, of which the part shown can no longer change. A tail of U+FFFD may yet become a character, and
-// byte tokens in a row are a text only if all of them together are: one more decides, so one that spoils the row is tried.
+StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens) : tokenizer_(std::move(tokenizer)), skip_(skip_special_tokens) {
+  const TokenizerParts& parts = tokenizer_.parts();
+  bool fused = false;
+  forgets_ = !parts.clean_up_spaces && (!parts.decoder || parts.decoder->is_local(fused));
+}
+
+// A tail of U+FFFD may yet become a character, and byte tokens in a row are a text only if all of them together are, which the
+// first other token decides. Up to there the text is final, and the tokens before it are forgotten but for the last piece's:
+// how the first token of a text is treated must not fall on one that is yet to be shown.
 std::string StreamDecoder::step(std::uint32_t id) {
+  const auto token = tokenizer_.shown_token(id, skip_);
+  if (!token) return {};
   ids_.push_back(id);
+  if (is_byte_token(*token)) return {};
   std::string text = tokenizer_.decode(ids_, skip_);
-  if (is_byte_token(tokenizer_.token_of(id).value_or(""))) {
-    if (const auto spoiler = tokenizer_.id_of("<0xFF>")) {
-      ids_.push_back(*spoiler);
-      text.resize(common_prefix(text, tokenizer_.decode(ids_, skip_)));
-      while (!text.empty() && find_invalid_utf8(text) != std::string_view::npos) text.pop_back();
-      ids_.pop_back();
-    }
-  }
   if (text.size() <= shown_.size() || text.ends_with(kReplacement) || !text.starts_with(shown_)) return {};
   std::string piece = text.substr(shown_.size());
   shown_ = std::move(text);
+  if (!forgets_) return piece;
+  std::string last = tokenizer_.decode(std::span(ids_).subspan(final_), skip_);
+  if (last.empty() || last.ends_with(kReplacement)) return piece;
+  ids_.erase(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(final_));
+  final_ = ids_.size();
+  shown_ = std::move(last);
   return piece;
 }
 

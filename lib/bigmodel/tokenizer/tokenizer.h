@@ -56,6 +56,9 @@ class Tokenizer {
 
  private:
   friend class Encoder;
+  friend class StreamDecoder;
+  /// What decode() makes its text of; nothing where the id vanishes.
+  std::optional<std::string_view> shown_token(std::uint32_t id, bool skip_special_tokens) const;
   std::shared_ptr<const TokenizerParts> parts_;
   std::shared_ptr<const std::optional<TruncationParams>> truncation_;  ///< null: as the parts say
   std::shared_ptr<const std::optional<PaddingParams>> padding_;
@@ -81,10 +84,11 @@ class Encoder {
   std::unique_ptr<Scratch> scratch_;
 };
 
-/// Hands out decoded text token by token: whole characters only, and all pieces joined are what decode() makes of all ids.
+/// Hands out decoded text token by token: whole characters only, and all pieces joined are what decode() makes of all ids. A step
+/// takes time in proportion to what is not yet shown, but for decoders that look at the whole text.
 class StreamDecoder {
  public:
-  StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens) : tokenizer_(std::move(tokenizer)), skip_(skip_special_tokens) {}
+  StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens);
   /// What can be shown after one more token: empty while a character is incomplete.
   std::string step(std::uint32_t id);
   /// What is left at the end.
@@ -92,9 +96,10 @@ class StreamDecoder {
 
  private:
   Tokenizer tokenizer_;
-  bool skip_;
-  std::vector<std::uint32_t> ids_;
-  std::string shown_;
+  bool skip_, forgets_ = false;
+  std::vector<std::uint32_t> ids_;  ///< of the last piece shown, and of what is not shown yet
+  std::size_t final_ = 0;           ///< how many of them are shown for good
+  std::string shown_;               ///< the text of these
 };
 
 }  // namespace bigmodel::tokenizer

@@ -123,44 +123,58 @@ std::optional<PaddingParams> read_padding(const Json& json, const std::string& o
 
 }  // namespace
 
-std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, const std::string& object) {
+std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, const std::string& object, const EditSections& edit) {
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
     throw FormatError(fmt::format("{}: byte {} is not UTF-8", object, bad));
   }
-  static constexpr std::string_view kKeys[] = {"version",       "truncation",     "padding", "added_tokens", "normalizer",
-                                               "pre_tokenizer", "post_processor", "decoder", "model"};
-  std::map<std::string, std::string_view, std::less<>> sections;
+  static constexpr std::string_view kSmall[] = {"truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"};
+  const auto name = [&](std::string_view part) { return fmt::format("{}, {}", object, part); };
+  std::map<std::string, std::string_view, std::less<>> texts;
   auto parts = std::make_shared<TokenizerParts>();
   JsonCursor cursor(text, object);
+  std::optional<JsonCursor> at_model;  // where the model must wait for the edit
   if (cursor.peek() != JsonCursor::Kind::object) cursor.fail("expected an object");
   cursor.begin_object();
   std::string key;
   bool first = true;
   while (cursor.next_key(key, first)) {
-    if (std::ranges::find(kKeys, key) == std::end(kKeys)) cursor.fail(fmt::format("unknown key '{}'", key.substr(0, 80)));
-    if (key == "model") {
-      parts->model = read_model(cursor, fmt::format("{}, model", object));
+    if (key != "version" && key != "added_tokens" && key != "model" && std::ranges::find(kSmall, key) == std::end(kSmall)) {
+      cursor.fail(fmt::format("unknown key '{}'", key.substr(0, 80)));
+    }
+    if (key == "model" && !edit) {
+      parts->model = read_model(cursor, name("model"));
     } else {
-      sections[key] = cursor.skip();
+      if (key == "model") at_model = cursor;
+      texts[key] = cursor.skip();
     }
   }
   cursor.expect_end();
-  const auto name = [&](std::string_view part) { return fmt::format("{}, {}", object, part); };
-  const auto section = [&](std::string_view part) { return parse_small(sections[std::string(part)], name(part)); };
-  if (sections.contains("version")) {
-    const Json version = section("version");
+  if (texts.contains("version")) {
+    const Json version = parse_small(texts["version"], name("version"));
     if (!version.is_string() || version.get_ref<const std::string&>() != "1.0") {
       throw UnsupportedError(fmt::format("{}: version {}, expected \"1.0\"", object, version.dump().substr(0, 60)));
     }
   }
+  Json sections = Json::object();
+  for (const std::string_view part : kSmall) sections[std::string(part)] = parse_small(texts[std::string(part)], name(part));
+  sections["added_tokens"] = nullptr;
+  if (at_model) {
+    parts->model = read_model(*at_model, name("model"), [&](Json& options) {
+      sections["model"] = options;
+      edit(sections);
+      options = sections["model"];
+    });
+  }
   if (!parts->model) throw FormatError(fmt::format("{}: no 'model', expected one", object));
-  if (const Json json = section("normalizer"); !json.is_null()) parts->normalizer = read_normalizer(json, name("normalizer"));
-  parts->pre_tokenizer = read_pre_tokenizer(section("pre_tokenizer"), name("pre_tokenizer"));
-  if (const Json json = section("post_processor"); !json.is_null()) parts->post_processor = read_post_processor(json, name("post_processor"));
-  if (const Json json = section("decoder"); !json.is_null()) parts->decoder = read_decoder(json, name("decoder"));
-  parts->truncation = read_truncation(section("truncation"), name("truncation"));
-  parts->padding = read_padding(section("padding"), name("padding"));
-  parts->added_tokens.add(read_added_tokens(sections["added_tokens"], name("added_tokens")), *parts->model, parts->normalizer.get());
+  if (const Json& json = sections["normalizer"]; !json.is_null()) parts->normalizer = read_normalizer(json, name("normalizer"));
+  parts->pre_tokenizer = read_pre_tokenizer(sections["pre_tokenizer"], name("pre_tokenizer"));
+  if (const Json& json = sections["post_processor"]; !json.is_null()) parts->post_processor = read_post_processor(json, name("post_processor"));
+  if (const Json& json = sections["decoder"]; !json.is_null()) parts->decoder = read_decoder(json, name("decoder"));
+  parts->truncation = read_truncation(sections["truncation"], name("truncation"));
+  parts->padding = read_padding(sections["padding"], name("padding"));
+  const std::string replaced = sections["added_tokens"].is_null() ? std::string() : sections["added_tokens"].dump();
+  const std::string_view tokens = replaced.empty() ? texts["added_tokens"] : std::string_view(replaced);
+  parts->added_tokens.add(read_added_tokens(tokens, name("added_tokens")), *parts->model, parts->normalizer.get());
   return parts;
 }
 

@@ -25,6 +25,7 @@ struct TokenizerParts {
   AddedTokens added_tokens;
   std::optional<TruncationParams> truncation;
   std::optional<PaddingParams> padding;
+  bool clean_up_spaces = false;  ///< decode() removes the spaces before English punctuation and contractions
 };
 
 }  // namespace bigmodel::tokenizer

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vocabularies from before tokenizer.json, written as its "model": the text of a JSON object.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "bigmodel/tokenizer/sentence_piece.h"
+
+namespace bigmodel::tokenizer {
+
+inline constexpr std::uint64_t kVocabularyLimitBytes = std::uint64_t{256} << 20;
+
+/// vocab.json and merges.txt: a BPE without options. Throws NotFoundError, IoError, FormatError.
+std::string merges_model_text(const std::filesystem::path& folder);
+
+/// vocab.txt, a token a line: a WordPiece without options. Of equal lines the last counts. Throws as above.
+std::string word_list_model_text(const std::filesystem::path& folder);
+
+/// A SentencePiece model as BPE or Unigram: `first`, the pieces without the first `drops`, `last`.
+std::string model_text(const SentencePieceModel& model, bool bpe, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last);
+
+}  // namespace bigmodel::tokenizer
