@@ -131,8 +131,9 @@ TEST_CASE("the pieces of a published SentencePiece model are sentencepiece's own
   const Json expected = Json::parse(test::read_maybe_xz(*data / "expected/tokenizers/mistral-v3.json"));
   for (const Json& row : expected["cases"]) {
     const std::string& text = row["text"].get_ref<const std::string&>();
-    // Control pieces and the word mark itself are text to sentencepiece.
-    if (text.find('<') != std::string::npos || text.find('[') != std::string::npos || text.find("\xE2\x96\x81") != std::string::npos) continue;
+    // Control pieces and the word mark itself are text to sentencepiece; blanks at the start and in a row are other pieces to transformers, which we follow.
+    const auto has = [&text](const char* part) { return text.find(part) != std::string::npos; };
+    if (has("<") || has("[") || has("\xE2\x96\x81") || has("  ") || text.starts_with(' ')) continue;
     tally.compare("mistral-v3 on " + row["text"].dump(), tokenizer.encode({text, {}}, {.add_special_tokens = false}).ids, row["ids"]);
   }
   MESSAGE(tally.compared << " texts compared");
