@@ -186,6 +186,8 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l generation-config -
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logprobs -d 'give the log probability of every new token, under the model\'s own softmax (JSON)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l format -d 'how the result is printed: jsonl gives a line for the start, for each token at once, and for the end' -x -a 'text json jsonl'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l plan -d 'show what would lie where, which tier binds and the predicted speed, and stop there'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l bandwidth -d 'what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l context -d 'tokens of a sequence, prompt and new ones, that there must be room for' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x

@@ -281,6 +281,8 @@ _bigmodel() {
             '--logprobs[give the log probability of every new token, under the model'\''s own softmax (JSON)]' \
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \
             '--format[how the result is printed\: jsonl gives a line for the start, for each token at once, and for the end]:FORMAT:(text json jsonl)' \
+            '--plan[show what would lie where, which tier binds and the predicted speed, and stop there]' \
+            '*--bandwidth[what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s]:DEVICE=RATE: ' \
             '--context[tokens of a sequence, prompt and new ones, that there must be room for]:N: ' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
             '--threads[threads that compute; without it as many as this process may use]:N: ' \

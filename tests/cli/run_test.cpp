@@ -86,6 +86,38 @@ TEST_SUITE("cli/run") {
     CHECK(run_binary({"run", "-p", "a", "--ids", "1"}).exit_code == 2);
   }
 
+  TEST_CASE("the plan says what lies where before anything is read, and the run agrees with it") {
+    const std::vector<std::string> base = {"run", llama(), "--ids", "1,2,3", "--max-new-tokens", "4", "--bandwidth", "cpu=10GB/s,disk=1GB/s"};
+    for (const char* map : {"cpu", "disk", R"({"model.layers.0": "disk", "": "cpu"})"}) {
+      std::vector<std::string> args = base;
+      args.insert(args.end(), {"--device-map", map, "--json"});
+      const Json run = Json::parse(run_binary(args).out);
+      args.emplace_back("--plan");
+      const RunResult r = run_binary(args);
+      REQUIRE(r.exit_code == 0);
+      CHECK(faults_of("run", r.out) == "");
+      const Json plan = Json::parse(r.out);
+      CHECK(plan.at("output_ids").empty());
+      CHECK(plan.at("predicted") == run.at("predicted"));
+      CHECK(plan.at("hf_device_map") == run.at("hf_device_map"));
+      CHECK(plan.at("predicted").at("bound") == (std::string(map) == "cpu" ? "cpu" : "disk"));
+      // Read bytes are rounded up to blocks of the disk; buffers that are computed (rotary frequencies) are planned and not loaded.
+      for (const char* tier : {"ram_bytes", "disk_bytes"}) {
+        const double planned = plan.at("placement").at(tier).get<double>(), real = run.at("placement").at(tier).get<double>();
+        CHECK(real >= planned - 4096);
+        CHECK(real <= planned * 1.1 + 8 * 4096);
+      }
+    }
+    std::vector<std::string> text = base;
+    text.emplace_back("--plan");
+    const RunResult r = run_binary(text);
+    CHECK(r.out.find("tokens/s, bound by cpu\n") != std::string::npos);
+    // The line before a run, and what came of it.
+    const RunResult noted = run_binary(base);
+    CHECK(noted.err.find("plan: weights ") != std::string::npos);
+    CHECK(noted.err.find("% of the predicted") != std::string::npos);
+  }
+
   TEST_CASE("logits are the same to the bit wherever the weights lie") {
     const TempFolder folder;
     std::string first;

@@ -38,6 +38,7 @@ std::vector<OptionSpec> option_rows() {
                   .default_text = "text",
                   .choices = {"text", "json", "jsonl"},
                   .settable = false});
+  for (OptionSpec& row : plan_option_rows()) rows.push_back(std::move(row));
   for (OptionSpec& row : placement_option_rows()) rows.push_back(std::move(row));
   return rows;
 }
@@ -64,6 +65,7 @@ const CommandSpec& spec() {
                    {"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
                    {"bigmodel run ./model --ids-file prompts.json --greedy --logits out.safetensors", "scores of every token of the prompts"},
                    {"bigmodel run ./bert -p \"Paris is the [MASK] of France.\"", "what fits the mask"},
+                   {"bigmodel run ./model -p hello --plan --max-memory cpu=8GiB", "what would lie where, and how fast it should be"},
                    {"bigmodel run ./model --ids 1,2,3 --device-map disk", "with no weights kept in memory"}},
       .stoppable = true};
   return kSpec;
@@ -106,9 +108,11 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
     const RunSize own = generator.size(batch);
     size = {std::max(size.prompt_tokens, own.prompt_tokens), std::max(size.tokens, own.tokens), std::max(size.sequences, own.sequences)};
   }
-  DeviceMap map = run_device_map(model, options, size);
-  load_run_model(model, std::move(map), session);
-  result.describe(model);
+  RunPlan plan = plan_run(model, options, size);
+  if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
+  session.notes.note(plan_line(plan));
+  load_run_model(model, plan.map, session);
+  result.describe(model, std::move(plan));
   const MetaGraph& graph = model.loaded->graph();
   const std::string format = format_of(options);
   if (format == "jsonl") print_start_event(result, graph, session.out);
@@ -140,6 +144,7 @@ ExitStatus run(const Options& options, Session& session) {
   if (!model.is_demo()) chat.emplace(*model.found.folder);
   std::optional<RunInput> input = read_run_input(options, chat ? &*chat : nullptr, kPadId);
   const bool talks = !input && options.flag("chat");
+  if (talks && options.flag("plan")) throw UsageError("--plan: a conversation has no size, expected a prompt", "give --prompt, and --context for its length");
   if (!input && !talks) {
     if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file, --input and --chat");
     session.notes.note(fmt::format("no prompt: \"{}\"", kDemoPrompt));

@@ -66,6 +66,7 @@ ExitStatus converse(RunModel& model, const GenerationConfig& config, const std::
   Json messages = Json::array();
   if (options.given("system")) messages.push_back({{"role", "system"}, {"content", options.text("system")}});
   Lines lines(session.work);
+  RunPlan plan;
   RunResult result;
   Generator generator(config, tokenizer, options, session, result);
   if (asks) session.notes.note("a message a line; an empty one or Ctrl-D ends");
@@ -82,10 +83,11 @@ ExitStatus converse(RunModel& model, const GenerationConfig& config, const std::
       constexpr std::int64_t kRoomTokens = 4096;   // later turns are longer than the first
       RunSize size = generator.size(prompt);
       if (!options.given("context")) size.tokens = std::max(size.tokens, kRoomTokens);
-      DeviceMap map = run_device_map(model, options, size);
-      load_run_model(model, std::move(map), session);
+      plan = plan_run(model, options, size);
+      session.notes.note(plan_line(plan));
+      load_run_model(model, plan.map, session);
     }
-    result.describe(model);
+    result.describe(model, plan);
     if (events) print_start_event(result, model.loaded->graph(), session.out);
     generator.run(*model.loaded, prompt, events ? Generator::Shown::events : Generator::Shown::pieces);
     session.out.flush();

@@ -65,9 +65,10 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
     rows = std::max<std::int64_t>(ids->second.shape()[0], 1);
     tokens = std::max<std::int64_t>(ids->second.shape()[1], 1);
   }
-  DeviceMap map = run_device_map(model, options, {tokens, tokens, rows});
-  load_run_model(model, std::move(map), session);
-  result.describe(model);
+  RunPlan plan = plan_run(model, options, {tokens, tokens, rows});
+  if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
+  load_run_model(model, plan.map, session);
+  result.describe(model, std::move(plan));
   result.outputs = infer(*model.loaded, inputs, session.work);
   if (options.given("logits")) write_tensor_file(options.text("logits"), result.outputs);
   source.tokenizer = tokenizer ? &*tokenizer : nullptr;

@@ -10,6 +10,7 @@
 #include "bigmodel/core/byte_size.h"
 #include "commands/device_map_text.h"
 #include "commands/model_json.h"
+#include "render/json_text.h"
 
 namespace bigmodel::app {
 namespace {
@@ -30,14 +31,33 @@ double RunResult::tokens_per_second() const {
   return generated.decode_s > 0 ? static_cast<double>(tokens) / generated.decode_s : 0;
 }
 
-void RunResult::describe(const RunModel& from) {
+void RunResult::describe(const RunModel& from, RunPlan planned) {
   model = from.found;
   dtype = from.dtype;
   assumptions = from.assumptions;
+  if (!planned.assumed_speeds.empty()) assumptions.push_back(fmt::format("the prediction takes {}", planned.assumed_speeds));
   warnings = from.warnings;
   load_s = from.load_s;
-  placement = from.loaded->placement();
-  device_map = from.loaded->hf_device_map();
+  plan = std::move(planned);
+  if (from.loaded == nullptr) {
+    placement = {static_cast<std::uint64_t>(plan.ram_bytes), static_cast<std::uint64_t>(plan.disk_bytes), static_cast<std::uint64_t>(plan.slot_bytes)};
+    device_map = plan.map;
+  } else {
+    placement = from.loaded->placement();
+    device_map = from.loaded->hf_device_map();
+  }
+}
+
+ExitStatus show_plan(const RunModel& model, RunPlan plan, const Options& options, Output& out) {
+  const bool json = options.flag("json") || options.text("format") != "text";
+  if (!json) {
+    out.write(plan_text(plan));
+    return ExitStatus::done;
+  }
+  RunResult result;
+  result.describe(model, std::move(plan));
+  out.line(json_text(run_json(result, model.graph), out.terminal().is_tty && options.text("format") != "jsonl"));
+  return ExitStatus::done;
 }
 
 Json run_json(const RunResult& result, const MetaGraph& graph) {
@@ -64,6 +84,7 @@ Json run_json(const RunResult& result, const MetaGraph& graph) {
                      {"prefill_ms", g.prefill_s * 1e3},
                      {"decode_ms_per_token", g.decode_steps > 0 ? g.decode_s * 1e3 / static_cast<double>(g.decode_steps) : 0.0},
                      {"tokens_per_second", result.tokens_per_second()}};
+  json["predicted"] = prediction_json(result.plan);
   json["kv_cache_bytes"] = g.cache_bytes;
   json["peak_rss_bytes"] = peak_rss_bytes();
   json["assumptions"] = result.assumptions;
@@ -81,7 +102,10 @@ std::string run_summary(const RunResult& result) {
   std::size_t longest = 0;
   for (const auto& prompt : result.prompt_ids) longest = std::max(longest, prompt.size());
   out += fmt::format("; prompt of {} in {:.0f} ms", longest, g.prefill_s * 1e3);
-  if (const double speed = result.tokens_per_second(); speed > 0) out += fmt::format(", then {:.1f} tokens/s", speed);
+  if (const double speed = result.tokens_per_second(); speed > 0) {
+    out += fmt::format(", then {:.1f} tokens/s", speed);
+    if (const double predicted = result.plan.predicted.tokens_per_second; predicted > 0) out += fmt::format(" ({:.0f} % of the predicted)", 100 * speed / predicted);
+  }
   return out;
 }
 

@@ -8,14 +8,20 @@
 
 namespace bigmodel {
 
+PlacementRequest engine_placement(const AutoMapRequest& request) {
+  PlacementRequest out;
+  out.dtype = request.dtype;
+  out.cache.context = std::max<std::int64_t>(request.context, 1);
+  out.cache.batch = std::max<std::int64_t>(request.batch, 1);
+  out.cache.format = *kv_format(DType::float32);
+  out.cache.model_dtype = request.dtype;
+  return out;
+}
+
 DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request) {
   OptimalRequest plan;
-  plan.placement.dtype = request.dtype;
+  plan.placement = engine_placement(request);
   plan.placement.no_split = graph.no_split_modules;
-  plan.placement.cache.context = std::max<std::int64_t>(request.context, 1);
-  plan.placement.cache.batch = std::max<std::int64_t>(request.batch, 1);
-  plan.placement.cache.format = *kv_format(DType::float32);
-  plan.placement.cache.model_dtype = request.dtype;
   plan.budgets = {{std::string("cpu"), std::max<std::int64_t>(request.ram_bytes, 0)}};
   return infer_optimal_map(graph, plan).device_map;
 }

@@ -7,6 +7,7 @@
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/model/meta_graph.h"
 #include "bigmodel/planning/device_map.h"
+#include "bigmodel/planning/placement.h"
 
 namespace bigmodel {
 
@@ -16,6 +17,10 @@ struct AutoMapRequest {
   std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
   std::int64_t batch = 1;
 };
+
+/// What this engine keeps, as planning counts it: weights in the request's dtype, caches in float32. Parts as fine as tensors; callers that
+/// keep classes whole name them.
+PlacementRequest engine_placement(const AutoMapRequest& request);
 
 /// Maps modules to "cpu" and "disk" (planning/optimal_map.h: caches, activations and two streaming slots are counted).
 /// Throws CapacityError naming what RAM lacks, FormatError where a size does not fit 64 bits.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/run_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "bigmodel/core/byte_size.h"
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/auto_device_map.h"
+#include "bigmodel/planning/activations.h"
+#include "bigmodel/planning/optimal_map.h"
+#include "bigmodel/planning/placement.h"
+#include "commands/device_map_text.h"
+#include "render/json_text.h"
+
+namespace bigmodel::app {
+namespace {
+
+std::string size_text(std::int64_t bytes) { return format_binary(static_cast<std::uint64_t>(bytes)); }
+
+/// The device of the nearest module above a part; RAM where the map names none.
+std::string device_of(const DeviceMap& map, std::string_view name) {
+  for (;;) {
+    for (const auto& [module, device] : map) {
+      if (module == name) return to_string(device);
+    }
+    if (name.empty()) return "cpu";
+    const std::size_t dot = name.rfind('.');
+    name = dot == std::string_view::npos ? std::string_view{} : name.substr(0, dot);
+  }
+}
+
+std::string speed_text(double tokens_per_second) {
+  return fmt::format("{} tokens/s", tokens_per_second >= 10 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.3g}", tokens_per_second));
+}
+
+}  // namespace
+
+std::vector<OptionSpec> plan_option_rows() {
+  return {{.name = "plan", .help = "show what would lie where, which tier binds and the predicted speed, and stop there", .settable = false},
+          {.name = "bandwidth",
+           .kind = ValueKind::text,
+           .value_name = "DEVICE=RATE",
+           .help = "what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s",
+           .list = ListStyle::commas,
+           .more = "bigmodel doctor --probe measures it; cpu=50GB/s and disk=2GB/s are assumed."}};
+}
+
+RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& size) {
+  RunPlan out;
+  out.size = size;
+  out.map = run_device_map(model, options, size);
+  for (const auto& [module, device] : out.map) {
+    if (is_accelerator(device)) throw DeviceError(fmt::format("--device-map: there is no device '{}' for '{}': this build runs on the CPU", to_string(device), module), "use cpu or disk");
+  }
+  TierSpeeds speeds;
+  if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
+  const AutoMapRequest request{.dtype = model.dtype, .context = size.tokens, .batch = size.sequences};
+  out.predicted = predict_time(placement_parts(model.graph, engine_placement(request)), out.map, speeds, size.sequences);
+  std::vector<DeviceKey> devices;
+  for (const TierLoad& tier : out.predicted.tiers) {
+    devices.push_back(tier.device);
+    out.cache_bytes += tier.cache_bytes;
+    (to_string(tier.device) == "disk" ? out.disk_bytes : out.ram_bytes) += tier.weights_bytes;
+  }
+  out.assumed_speeds = speeds.assumed(devices);
+  // Layers are streamed whole.
+  PlacementRequest whole = engine_placement(request);
+  whole.no_split = model.graph.no_split_modules;
+  for (const PlacementPart& part : placement_parts(model.graph, whole)) {
+    if (device_of(out.map, part.names.front()) != "disk") continue;
+    out.slot_bytes = std::max(out.slot_bytes, OptimalRequest{}.streaming_slots * (part.weights_bytes + part.buffers_bytes));
+  }
+  out.workspace_bytes = activation_size(activation_widths(model.graph), {.tokens = std::max<std::int64_t>(size.prompt_tokens * size.sequences, 1),
+                                                                         .sequences = std::max<std::int64_t>(size.sequences, 1),
+                                                                         .context = std::max<std::int64_t>(size.tokens, 1),
+                                                                         .dtype = DType::float32,
+                                                                         .all_logits = options.given("logits")})
+                            .peak_bytes;
+  return out;
+}
+
+std::string plan_line(const RunPlan& plan) {
+  std::string out = fmt::format("plan: weights {} in RAM", size_text(plan.ram_bytes));
+  if (plan.disk_bytes > 0) out += fmt::format(", {} from disk", size_text(plan.disk_bytes));
+  return out + fmt::format(", peak {}; predicted {}, bound by {}", size_text(plan.peak_bytes()), speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
+}
+
+std::string plan_text(const RunPlan& plan) {
+  std::string out = fmt::format("weights in RAM   {}\n", size_text(plan.ram_bytes));
+  out += fmt::format("weights on disk  {}{}\n", size_text(plan.disk_bytes), plan.disk_bytes > 0 ? fmt::format(", read in every pass through {} of slots", size_text(plan.slot_bytes)) : "");
+  out += fmt::format("KV cache         {} for {} tokens of {} sequence{}\n", size_text(plan.cache_bytes), plan.size.tokens, plan.size.sequences, plan.size.sequences == 1 ? "" : "s");
+  out += fmt::format("activations      {}\n", size_text(plan.workspace_bytes));
+  out += fmt::format("peak             {}, beside the program itself\n", size_text(plan.peak_bytes()));
+  out += fmt::format("predicted        {}, bound by {}", speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
+  if (!plan.assumed_speeds.empty()) out += fmt::format("; {} assumed, bigmodel doctor --probe measures", plan.assumed_speeds);
+  return out + fmt::format("\ndevice map       {}\n", json_text(device_map_json(plan.map), false));
+}
+
+nlohmann::ordered_json prediction_json(const RunPlan& plan) {
+  return {{"tokens_per_second", plan.predicted.tokens_per_second},
+          {"bound", plan.predicted.bound},
+          {"peak_bytes", plan.peak_bytes()},
+          {"kv_cache_bytes", plan.cache_bytes},
+          {"workspace_bytes", plan.workspace_bytes},
+          {"slot_bytes", plan.slot_bytes}};
+}
+
+}  // namespace bigmodel::app
