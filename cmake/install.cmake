@@ -2,6 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS bigmodel_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT bin)
+install(TARGETS bigmodel_page_server LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/bigmodel COMPONENT bin)
 file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/man/*.1)
 install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT man)
 install(FILES ${PROJECT_SOURCE_DIR}/completions/bigmodel.bash RENAME bigmodel
@@ -22,8 +23,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/bigmodel)
 install(EXPORT bigmodel_targets NAMESPACE bigmodel:: DESTINATION ${package_dir} COMPONENT dev)
 
 # A static library hands even its private dependencies on: a folder that links one appends what finds it again,
-#   set_property(GLOBAL APPEND_STRING PROPERTY BIGMODEL_CONFIG_FINDS "find_dependency(CURL)\n")
-#   set_property(GLOBAL APPEND PROPERTY BIGMODEL_PKG_CONFIG_REQUIRES libcurl)
+#   set_property(GLOBAL APPEND_STRING PROPERTY BIGMODEL_CONFIG_FINDS "find_dependency(OpenSSL)\n")
+#   set_property(GLOBAL APPEND PROPERTY BIGMODEL_PKG_CONFIG_REQUIRES libcrypto)
 get_property(config_finds GLOBAL PROPERTY BIGMODEL_CONFIG_FINDS)
 get_property(pkg_config_requires GLOBAL PROPERTY BIGMODEL_PKG_CONFIG_REQUIRES)
 list(PREPEND pkg_config_requires fmt)

@@ -136,7 +136,7 @@ const std::vector<Wall>& walls() {
        std::regex("^(lib/bigmodel/tokenizer|tests/tokenizer|apps/bigmodel/render)/.*\\.cpp$")},
       {"oneDNN", std::regex("^(oneapi/dnnl/|dnnl).*"), std::regex("^lib/bigmodel/ops/.*_cpu\\.cpp$")},
       {"liblzma", std::regex("^lzma.*"), std::regex("^tests/.*")},
-      {"cpp-httplib", std::regex("^httplib.*"), std::regex("^apps/bigmodel/commands/serve_estimate\\.cpp$")},
+      {"cpp-httplib", std::regex("^httplib.*"), std::regex("^apps/bigmodel/page_server/page_server\\.cpp$")},
       {"doctest", std::regex("^doctest/.*"), std::regex("^tests/.*")},
       {"zlib", std::regex("^zlib\\.h$"), std::regex("^(lib|tests)/.*\\.cpp$")},
   };

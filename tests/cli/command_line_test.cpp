@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "cli/run_binary.h"
 #include "support/temp_folder.h"
@@ -21,6 +23,25 @@ TEST_SUITE("cli/command_line") {
     const RunResult r = run_binary({"--version"});
     CHECK(r.exit_code == 0);
     CHECK(r.out.starts_with("bigmodel "));
+  }
+
+  TEST_CASE("loads at start only what every command may need") {
+    // Each library here costs every call its loading; what few commands use (the network's above all) is loaded when it is used.
+    const std::set<std::string> allowed{"linux-vdso", "ld-linux-x86-64", "ld-linux-aarch64", "libc", "libm", "libgcc_s", "libstdc++", "libfmt", "libcrypto", "libz", "libonig",
+                                        "libutf8proc"};
+    const RunResult r = run_binary({}, {.environment = {{"LD_TRACE_LOADED_OBJECTS", "1"}}});
+    REQUIRE(r.exit_code == 0);
+    std::istringstream lines(r.out);
+    int libraries = 0;
+    for (std::string line; std::getline(lines, line); ++libraries) {
+      const std::size_t begin = line.find_first_not_of(" \t"), end = line.find(".so", begin);
+      REQUIRE(end != std::string::npos);
+      const std::string path = line.substr(begin, end - begin);
+      const std::string name = path.substr(path.rfind('/') + 1);
+      const bool sanitizer = name.ends_with("san");
+      CHECK_MESSAGE((sanitizer || allowed.contains(name)), name, " is loaded at every start");
+    }
+    CHECK(libraries > 3);
   }
 
   TEST_CASE("prints the page of a command for help anywhere") {

@@ -2,7 +2,6 @@
 #include "commands/serve_estimate.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <mutex>
 #include <stop_token>
@@ -11,12 +10,12 @@
 #include "cli/parse.h"
 #include "commands/estimate_memory.h"
 #include "commands/estimate_report.h"
+#include "page_server/page_server.h"
 
 namespace bigmodel::app {
 namespace {
 
 constexpr std::size_t kMostQueryBytes = 4096;
-constexpr const char* kPage = "text/html; charset=utf-8";
 
 const CommandSpec& spec() {
   static const CommandSpec kSpec{
@@ -36,19 +35,14 @@ const CommandSpec& spec() {
 }
 
 /// A name that resolved to this machine through foreign DNS is no name of this machine.
-bool is_local(const httplib::Request& request) {
-  const std::string host = request.get_header_value("Host");
+bool is_local(const std::string& host) {
   const std::string name = host.substr(0, host.rfind(':'));
   return name == "127.0.0.1" || name == "localhost" || host == "[::1]";
 }
 
-struct Answer {
-  int status = 200;
-  std::string page;
-};
-
-Answer answer(const httplib::Request& request, Session& session) {
-  ReportForm form{request.get_param_value("model"), request.get_param_value("device"), {}};
+PageAnswer answer(const PageRequest& request, Session& session) {
+  if (!is_local(request.host)) return {403, "this page is for this machine\n"};
+  ReportForm form{request.parameter("model"), request.parameter("device"), {}};
   if (form.model.empty()) return {200, report_form_page(form)};
   try {
     if (form.model.size() + form.device.size() > kMostQueryBytes || form.model.starts_with('-') || form.device.starts_with('-')) {
@@ -69,28 +63,17 @@ Answer answer(const httplib::Request& request, Session& session) {
 ExitStatus run(const Options& options, Session& session) {
   const std::int64_t port = options.find_integer("port").value_or(0);
   if (port > 65535) throw UsageError(fmt::format("--port: expected 0 to 65535, got {}", port));
-  httplib::Server server;
   std::mutex one_at_a_time;  // descriptions and notes belong to one thread
-  server.set_payload_max_length(0);
-  server.Get("/", [&](const httplib::Request& request, httplib::Response& response) {
-    if (!is_local(request)) {
-      response.status = 403;
-      response.set_content("this page is for this machine\n", "text/plain");
-      return;
-    }
+  const std::unique_ptr<PageServer> server = load_page_server([&](const PageRequest& request) {
     const std::lock_guard lock(one_at_a_time);
-    const Answer out = answer(request, session);
-    response.status = out.status;
-    response.set_header("Cache-Control", "no-store");
-    response.set_header("X-Content-Type-Options", "nosniff");
-    response.set_content(out.page, kPage);
+    return answer(request, session);
   });
-  const int bound = port == 0 ? server.bind_to_any_port("127.0.0.1") : server.bind_to_port("127.0.0.1", static_cast<int>(port)) ? static_cast<int>(port) : -1;
-  if (bound <= 0) throw IoError(fmt::format("127.0.0.1:{}: cannot listen there", port), "another --port, or 0 for a free one");
+  const int bound = server->bind(static_cast<int>(port));
+  if (bound == 0) throw IoError(fmt::format("127.0.0.1:{}: cannot listen there", port), "another --port, or 0 for a free one");
   session.out.print("http://127.0.0.1:{}/\n", bound);
   session.out.flush();
-  const std::stop_callback stop(session.work.stop, [&] { server.stop(); });
-  if (!session.work.stop.stop_requested()) server.listen_after_bind();
+  const std::stop_callback stop(session.work.stop, [&] { server->stop(); });
+  if (!session.work.stop.stop_requested()) server->listen();
   throw CancelledError("serve-estimate: stopped");
 }
 

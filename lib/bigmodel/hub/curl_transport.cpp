@@ -2,6 +2,7 @@
 #include "bigmodel/hub/curl_transport.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,15 +14,51 @@
 namespace bigmodel {
 namespace {
 
-struct FreeHandle {
-  void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
-};
-using Handle = std::unique_ptr<CURL, FreeHandle>;
+/// libcurl, loaded by the first exchange instead of by every process: with the 25 libraries that it needs, loading takes longer
+/// than an estimate does. Its soname has been the same since 2006. Never unloaded: TLS libraries leave handlers for the process's end.
+class Libcurl {
+ public:
+  Libcurl() {
+    void* library = ::dlopen(kName, RTLD_LAZY | RTLD_LOCAL);
+    const bool complete = library != nullptr && find(library, "curl_global_init", global_init) && find(library, "curl_global_cleanup", global_cleanup) &&
+                          find(library, "curl_easy_init", easy_init) && find(library, "curl_easy_cleanup", easy_cleanup) &&
+                          find(library, "curl_easy_reset", easy_reset) && find(library, "curl_easy_setopt", easy_setopt) &&
+                          find(library, "curl_easy_perform", easy_perform) && find(library, "curl_easy_strerror", easy_strerror) &&
+                          find(library, "curl_slist_append", slist_append) && find(library, "curl_slist_free_all", slist_free_all);
+    if (!complete) {
+      throw TransportError(fmt::format("{}: cannot be loaded: {}", kName, ::dlerror()),
+                           "install libcurl 7.85 or newer (Debian: libcurl4), or pass --offline to use what is here", false);
+    }
+    // Thread-safe since 7.84, and counted: nothing is torn down while others use the library.
+    if (global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw TransportError("libcurl: cannot start", {}, false);
+  }
+  ~Libcurl() { global_cleanup(); }
+  Libcurl(const Libcurl&) = delete;
+  Libcurl& operator=(const Libcurl&) = delete;
 
-struct FreeList {
-  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
+  decltype(&curl_easy_init) easy_init = nullptr;
+  decltype(&curl_easy_cleanup) easy_cleanup = nullptr;
+  decltype(&curl_easy_reset) easy_reset = nullptr;
+  decltype(&curl_easy_setopt) easy_setopt = nullptr;
+  decltype(&curl_easy_perform) easy_perform = nullptr;
+  decltype(&curl_easy_strerror) easy_strerror = nullptr;
+  decltype(&curl_slist_append) slist_append = nullptr;
+  decltype(&curl_slist_free_all) slist_free_all = nullptr;
+
+ private:
+  static constexpr const char* kName = "libcurl.so.4";
+  decltype(&curl_global_init) global_init = nullptr;
+  decltype(&curl_global_cleanup) global_cleanup = nullptr;
+
+  template <typename Function>
+  static bool find(void* library, const char* name, Function& out) {
+    out = reinterpret_cast<Function>(::dlsym(library, name));
+    return out != nullptr;
+  }
 };
-using List = std::unique_ptr<curl_slist, FreeList>;
+
+using Handle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
+using List = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
 constexpr std::size_t kMostHeaders = 1000;
 constexpr std::size_t kLongestHeader = 64 << 10;
@@ -108,9 +145,8 @@ int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 
 std::string_view without_query(std::string_view url) { return url.substr(0, url.find('?')); }
 
-[[noreturn]] void refuse(CURLcode code, const char* detail, const HttpRequest& request) {
+[[noreturn]] void refuse(CURLcode code, const std::string& reason, const HttpRequest& request) {
   const std::string host = url_host(request.url);
-  const std::string reason = detail[0] != '\0' ? detail : curl_easy_strerror(code);
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
       throw TransportError(fmt::format("{}: its name cannot be resolved: {}", host, reason),
@@ -139,65 +175,67 @@ std::string_view without_query(std::string_view url) { return url.substr(0, url.
   }
 }
 
-template <typename Value>
-void set(CURL* handle, CURLoption option, Value value) {
-  if (curl_easy_setopt(handle, option, value) != CURLE_OK) throw InternalError("libcurl lacks an option that it should have");
-}
+/// One exchange being set up.
+struct Setup {
+  const Libcurl& curl;
+  CURL* handle;
+  List headers{nullptr, curl.slist_free_all};
 
-void append(List& list, const std::string& line) {
-  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-  if (longer == nullptr) throw std::bad_alloc();
-  if (list == nullptr) list.reset(longer);
-}
-
-void set_method(CURL* handle, const HttpRequest& request, List& headers) {
-  if (request.method == "HEAD") {
-    set(handle, CURLOPT_NOBODY, 1L);
-  } else if (request.method != "GET") {
-    const std::uint64_t bytes = request.read_body ? request.read_body_bytes : request.body.size();
-    set(handle, CURLOPT_UPLOAD, 1L);
-    set(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(bytes));
-    set(handle, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-    append(headers, "Expect:");
+  template <typename Value>
+  void set(CURLoption option, Value value) {
+    if (curl.easy_setopt(handle, option, value) != CURLE_OK) throw InternalError("libcurl lacks an option that it should have");
   }
-}
+
+  void append(const std::string& line) {
+    curl_slist* longer = curl.slist_append(headers.get(), line.c_str());
+    if (longer == nullptr) throw std::bad_alloc();
+    if (headers == nullptr) headers.reset(longer);
+  }
+
+  void set_method(const HttpRequest& request) {
+    if (request.method == "HEAD") {
+      set(CURLOPT_NOBODY, 1L);
+    } else if (request.method != "GET") {
+      const std::uint64_t bytes = request.read_body ? request.read_body_bytes : request.body.size();
+      set(CURLOPT_UPLOAD, 1L);
+      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(bytes));
+      set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+      append("Expect:");
+    }
+  }
+};
 
 }  // namespace
 
-/// Idle handles, each with its own open connections.
+/// The library once it is needed, and idle handles, each with its own open connections.
 struct CurlTransport::Pool {
   std::mutex mutex;
+  std::optional<Libcurl> curl;
   std::vector<Handle> idle;
 
   Handle take() {
     {
       const std::scoped_lock lock(mutex);
+      if (!curl) curl.emplace();
       if (!idle.empty()) {
         Handle out = std::move(idle.back());
         idle.pop_back();
         return out;
       }
     }
-    Handle out(curl_easy_init());
+    Handle out(curl->easy_init(), curl->easy_cleanup);
     if (!out) throw TransportError("libcurl: cannot start", {}, false);
     return out;
   }
   void give(Handle handle) {
-    curl_easy_reset(handle.get());  // options go, connections stay
+    curl->easy_reset(handle.get());  // options go, connections stay
     const std::scoped_lock lock(mutex);
     idle.push_back(std::move(handle));
   }
 };
 
-CurlTransport::CurlTransport(CurlTransportOptions options) : options_(std::move(options)), pool_(std::make_unique<Pool>()) {
-  // Thread-safe since 7.84, and counted: nothing is torn down while others use the library.
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw TransportError("libcurl: cannot start", {}, false);
-}
-
-CurlTransport::~CurlTransport() {
-  pool_.reset();
-  curl_global_cleanup();
-}
+CurlTransport::CurlTransport(CurlTransportOptions options) : options_(std::move(options)), pool_(std::make_unique<Pool>()) {}
+CurlTransport::~CurlTransport() = default;
 
 HttpResponse CurlTransport::send(const HttpRequest& request, const HttpSink& sink, std::stop_token stop) {
   if (stop.stop_requested()) throw CancelledError("stopped");
@@ -206,37 +244,37 @@ HttpResponse CurlTransport::send(const HttpRequest& request, const HttpSink& sin
   exchange.response.url = request.url;
   std::array<char, CURL_ERROR_SIZE> detail{};
   Handle handle = pool_->take();
-  CURL* const curl = handle.get();
-  List headers;
-  for (const HttpHeader& header : request.headers) append(headers, header.name + ": " + header.value);
-  set(curl, CURLOPT_URL, request.url.c_str());
-  set(curl, CURLOPT_PROTOCOLS_STR, request.allow_plain_http ? "http,https" : "https");
-  set(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  set(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-  set(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-  if (!options_.ca_file.empty()) set(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
-  set(curl, CURLOPT_USERAGENT, options_.user_agent.c_str());
-  set(curl, CURLOPT_NOSIGNAL, 1L);
-  set(curl, CURLOPT_CONNECTTIMEOUT, static_cast<long>(request.connect_timeout.count()));
-  set(curl, CURLOPT_LOW_SPEED_LIMIT, kSlowestBytesPerSecond);
-  set(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_timeout.count()));
-  set(curl, CURLOPT_ERRORBUFFER, detail.data());
-  set(curl, CURLOPT_HEADERFUNCTION, &on_header);
-  set(curl, CURLOPT_HEADERDATA, &exchange);
-  set(curl, CURLOPT_WRITEFUNCTION, &on_body);
-  set(curl, CURLOPT_WRITEDATA, &exchange);
-  set(curl, CURLOPT_READFUNCTION, &on_upload);
-  set(curl, CURLOPT_READDATA, &exchange);
-  set(curl, CURLOPT_XFERINFOFUNCTION, &on_progress);
-  set(curl, CURLOPT_XFERINFODATA, &exchange);
-  set(curl, CURLOPT_NOPROGRESS, 0L);
-  set(curl, CURLOPT_BUFFERSIZE, 256L << 10);
-  set_method(curl, request, headers);
-  set(curl, CURLOPT_HTTPHEADER, headers.get());
-  const CURLcode code = curl_easy_perform(curl);
+  const Libcurl& curl = *pool_->curl;
+  Setup setup{curl, handle.get()};
+  for (const HttpHeader& header : request.headers) setup.append(header.name + ": " + header.value);
+  setup.set(CURLOPT_URL, request.url.c_str());
+  setup.set(CURLOPT_PROTOCOLS_STR, request.allow_plain_http ? "http,https" : "https");
+  setup.set(CURLOPT_FOLLOWLOCATION, 0L);
+  setup.set(CURLOPT_SSL_VERIFYPEER, 1L);
+  setup.set(CURLOPT_SSL_VERIFYHOST, 2L);
+  if (!options_.ca_file.empty()) setup.set(CURLOPT_CAINFO, options_.ca_file.c_str());
+  setup.set(CURLOPT_USERAGENT, options_.user_agent.c_str());
+  setup.set(CURLOPT_NOSIGNAL, 1L);
+  setup.set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(request.connect_timeout.count()));
+  setup.set(CURLOPT_LOW_SPEED_LIMIT, kSlowestBytesPerSecond);
+  setup.set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_timeout.count()));
+  setup.set(CURLOPT_ERRORBUFFER, detail.data());
+  setup.set(CURLOPT_HEADERFUNCTION, &on_header);
+  setup.set(CURLOPT_HEADERDATA, &exchange);
+  setup.set(CURLOPT_WRITEFUNCTION, &on_body);
+  setup.set(CURLOPT_WRITEDATA, &exchange);
+  setup.set(CURLOPT_READFUNCTION, &on_upload);
+  setup.set(CURLOPT_READDATA, &exchange);
+  setup.set(CURLOPT_XFERINFOFUNCTION, &on_progress);
+  setup.set(CURLOPT_XFERINFODATA, &exchange);
+  setup.set(CURLOPT_NOPROGRESS, 0L);
+  setup.set(CURLOPT_BUFFERSIZE, 256L << 10);
+  setup.set_method(request);
+  setup.set(CURLOPT_HTTPHEADER, setup.headers.get());
+  const CURLcode code = curl.easy_perform(handle.get());
   if (exchange.failure) std::rethrow_exception(exchange.failure);
   if (exchange.stop.stop_requested() && code != CURLE_OK) throw CancelledError("stopped");
-  if (code != CURLE_OK && !exchange.response.stopped_by_sink) refuse(code, detail.data(), request);
+  if (code != CURLE_OK && !exchange.response.stopped_by_sink) refuse(code, detail[0] != '\0' ? detail.data() : curl.easy_strerror(code), request);
   if (code == CURLE_OK) pool_->give(std::move(handle));  // a broken exchange takes its connection with it
   return std::move(exchange.response);
 }

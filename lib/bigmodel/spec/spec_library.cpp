@@ -98,8 +98,11 @@ void SpecLibrary::index_source(Source source) {
       block_begin = at;
       block_line = line;
     } else if (first == ' ' && block_begin != std::string_view::npos) {
-      std::string_view rest = trimmed_left(text.substr(at, end - at));
-      if (accept_word(rest, "variant")) {
+      // Nearly every line comes this way and is no variant: one look at its first letter decides.
+      std::size_t word = at + 1;
+      while (word < end && text[word] == ' ') ++word;
+      std::string_view rest = text.substr(word, end - word);
+      if (rest.starts_with('v') && accept_word(rest, "variant")) {
         std::string_view header = text.substr(block_begin, text.find('\n', block_begin) - block_begin);
         accept_word(header, "abstract");
         if (accept_word(header, "model")) {
