@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `bigmodel download` from outside, against a Hub on loopback.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -83,6 +84,36 @@ TEST_SUITE("cli/download") {
     CHECK(r.exit_code == 0);
     const Json json = Json::parse(r.out);
     CHECK(json["received_bytes"].get<std::uint64_t>() + json["resumed_bytes"].get<std::uint64_t>() >= json["total_bytes"].get<std::uint64_t>() - 82);
+  }
+
+  TEST_CASE("Ctrl-C ends it by its signal, leaves nothing half done, and the next call goes on") {
+    Home home;
+    home.environment["HF_DEBUG"] = "1";
+    const RunResult stopped = run_binary({"download", "fault/slow"}, {.environment = home.environment, .signal_number = SIGINT});
+    CHECK(stopped.exit_code == 128 + SIGINT);
+    CHECK(contains(stopped.err, "stopping"));
+    CHECK(stopped.out.empty());
+    CHECK_FALSE(fs::exists(home.folder / "hub/models--fault--slow/snapshots"));
+    CHECK(home.run({"good/model"}).exit_code == 0);
+  }
+
+  TEST_CASE("the proxy of the environment is asked, unless no_proxy names the host") {
+    Home home;
+    home.environment["HF_ENDPOINT"] = "http://hub.invalid";
+    home.environment["http_proxy"] = home.hub.endpoint();
+    const RunResult r = home.run({"good/model", "--include", "config.json"});
+    CAPTURE(r.err);
+    CHECK(r.exit_code == 0);
+    CHECK(home.hub.count("HEAD", "http://hub.invalid/good/model") + home.hub.count("GET", "http://hub.invalid/good/model") > 0);
+    home.environment["no_proxy"] = "hub.invalid";
+    const RunResult direct = home.run({"good/model@v1"});
+    CHECK(direct.exit_code == 5);
+    CHECK(contains(direct.err, "hub.invalid"));
+    home.environment.erase("no_proxy");
+    home.environment["http_proxy"] = "http://127.0.0.1:1";
+    CHECK(home.run({"good/model@v1"}).exit_code == 5);
+    home.environment["http_proxy"] = "http://proxy.invalid:3128";
+    CHECK(contains(home.run({"good/model@v1"}).err, "check http_proxy, HTTPS_PROXY and ALL_PROXY"));
   }
 
   TEST_CASE("says what is wrong") {

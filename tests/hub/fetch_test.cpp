@@ -2,6 +2,8 @@
 #include "bigmodel/hub/fetch.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 
 #include "bigmodel/hub/blob_download.h"
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/io/unique_fd.h"
 #include "support/loopback_hub.h"
 #include "hub/test_client.h"
 
@@ -257,6 +260,27 @@ TEST_SUITE("hub/fetch") {
     }
     threads.clear();
     CHECK(hub.count("GET", "Signature") == 1);
+  }
+
+  TEST_CASE("whoever holds huggingface_hub's lock of a file is waited for") {
+    const LoopbackHub hub;
+    TestClient client(hub.endpoint());
+    const FileMetadata file = client->file_metadata("good/model", "main", "config.json");
+    const fs::path lock = client.settings.cache / ".locks/models--good--model" / (file.etag + ".lock");
+    fs::create_directories(lock.parent_path());
+    const UniqueFd held = open_file(lock, O_RDWR | O_CREAT, 0664);
+    REQUIRE(::flock(held.get(), LOCK_EX) == 0);   // as filelock does it, which huggingface_hub uses
+    std::atomic<bool> done{false};
+    std::jthread other([&] {
+      fetch_file(*client, "good/model", "main", "config.json", {});
+      done = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    CHECK_FALSE(done);
+    CHECK(hub.count("GET", "config.json") == 0);
+    ::flock(held.get(), LOCK_UN);
+    other.join();
+    CHECK(done);
   }
 
   TEST_CASE("a cache that cannot be written still serves") {
