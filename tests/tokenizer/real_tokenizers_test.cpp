@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -12,6 +12,7 @@
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
 #include "support/json_lines.h"
+#include "support/sampling.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
 #include "tokenizer/encoding_json.h"
@@ -49,6 +50,9 @@ std::size_t compare(const std::string& name, const Tokenizer& file, const Json& 
   return different;
 }
 
+/// Processor time of this process: a busy machine does not count.
+double used_s() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 Json byte_level_file() { return Json::parse(test::read_maybe_xz(test::golden_path("tokenizer/own/byte_level.json"))); }
 
 }  // namespace
@@ -57,16 +61,17 @@ TEST_CASE("tokenizers of published models give the reference's ids, tokens, offs
   const auto data = test::shared_path("data");
   if (!data) return;
   std::size_t seen = 0;
+  test::Sampling sampling(6);
   for (const auto& entry : fs::directory_iterator(*data / "expected/tokenizers")) {
     const std::string name = entry.path().stem().string();
     const auto path = file_of(*data / "tokenizers", name);
-    if (!path) continue;
+    if (!path || !sampling.take()) continue;
     const Json expected = Json::parse(test::read_maybe_xz(entry.path()));
     const Tokenizer tokenizer(parse_tokenizer_json(test::read_maybe_xz(*path), name));
     CHECK_MESSAGE(compare(name, tokenizer, expected["cases"]) == 0, name);
     ++seen;
   }
-  CHECK(seen >= 17);
+  CHECK(seen >= (test::kSanitized ? 2 : 17));
   for (const char* refused : {"added-tokens", "pytorch-toy", "mini-llama"}) {
     CHECK_THROWS_AS(read_tokenizer(*data / "tokenizers" / (std::string(refused) + ".json")), Error);
   }
@@ -102,9 +107,9 @@ TEST_CASE("a regular expression that would run for ever gives up") {
   Json file = byte_level_file();
   file["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "(x+x+)+y"}}}, {"behavior", "Isolated"}, {"invert", false}};
   const Tokenizer tokenizer(parse_tokenizer_json(file.dump(), "file"));
-  const auto start = std::chrono::steady_clock::now();
+  const double start_s = used_s();
   CHECK_THROWS_AS(tokenizer.encode({std::string(200, 'x'), {}}), UnsupportedError);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  CHECK(used_s() - start_s < 20);
 }
 
 TEST_CASE("a million added tokens are read and found") {
@@ -112,17 +117,19 @@ TEST_CASE("a million added tokens are read and found") {
   file["added_tokens"] = Json::array();
   std::string text = file.dump();
   std::string tokens;
-  for (int i = 0; i < 1'000'000; ++i) {
+  const std::size_t count = test::kSanitized ? 50'000 : 1'000'000;
+  for (std::size_t i = 0; i < count; ++i) {
     tokens += fmt::format(R"({}{{"id":{},"content":"<t{}>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}})", i == 0 ? "" : ",", 1000 + i, i);
   }
   text.replace(text.find(R"("added_tokens":[)") + 16, 0, tokens);
-  const auto start = std::chrono::steady_clock::now();
+  const double start_s = used_s();
   const Tokenizer tokenizer(parse_tokenizer_json(text, "file"));
-  CHECK(tokenizer.vocabulary_size(true) == tokenizer.vocabulary_size(false) + 1'000'000);
-  const std::vector<std::uint32_t> ids = tokenizer.encode({"<t999999>a<t0>", {}}).ids;
+  CHECK(tokenizer.vocabulary_size(true) == tokenizer.vocabulary_size(false) + count);
+  const std::string last_first = fmt::format("<t{}>a<t0>", count - 1);
+  const std::vector<std::uint32_t> ids = tokenizer.encode({last_first, {}}).ids;
   CHECK(ids.size() == 3);
-  CHECK(tokenizer.decode(ids, false) == "<t999999>a<t0>");
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(60));
+  CHECK(tokenizer.decode(ids, false) == last_first);
+  CHECK(used_s() - start_s < 60);
 }
 
 TEST_CASE("text that is not UTF-8 is refused by its byte") {
@@ -148,16 +155,16 @@ TEST_CASE("a stream takes time in proportion to its length") {
     const Tokenizer whole(parse_tokenizer_json(test::read_maybe_xz(test::golden_path(std::string("tokenizer/own/") + name + ".json")), name));
     const Tokenizer tokenizer = whole.with({}, {});   // one of the files cuts texts
     std::string text;
-    for (int i = 0; i < 20'000; ++i) text += "hello \xE7\x9A\x84\xF0\x9F\x98\x80, 12 ";
+    for (int i = 0; i < (test::kSanitized ? 500 : 20'000); ++i) text += "hello \xE7\x9A\x84\xF0\x9F\x98\x80, 12 ";
     const std::vector<std::uint32_t> ids = tokenizer.encode({text, {}}).ids;
-    CHECK(ids.size() > 50'000);
+    CHECK(ids.size() > (test::kSanitized ? 1'000 : 50'000));
     StreamDecoder stream(tokenizer, true);
-    const auto start = std::chrono::steady_clock::now();
+    const double start_s = used_s();
     std::string all;
     for (const std::uint32_t id : ids) all += stream.step(id);
     all += stream.finish();
     CHECK(all == tokenizer.decode(ids, true));
-    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+    CHECK(used_s() - start_s < 20);
   }
 }
 

@@ -141,6 +141,25 @@ TEST_CASE("the pieces of a published SentencePiece model are sentencepiece's own
   CHECK(tally.different == 0);
 }
 
+TEST_CASE("word and character models of SentencePiece give sentencepiece's own ids") {
+  const fs::path goldens = test::golden_path("tokenizer/sentence_piece");
+  Tally tally;
+  test::for_each_record(goldens / "cases.jsonl", [&](const Json& row) {
+    const std::string name = row["model"];
+    const test::TempFolder folder;
+    fs::copy_file(goldens / "models" / (name + ".model"), folder.path() / "tokenizer.model");
+    const Tokenizer tokenizer = read_folder_tokenizer(folder.path()).tokenizer;
+    for (const Json& text : row["texts"]) {
+      const std::vector<std::uint32_t> ids = tokenizer.encode({text["text"].get_ref<const std::string&>(), {}}, {.add_special_tokens = false}).ids;
+      tally.compare(name + " on " + text["text"].dump(), ids, text["ids"]);
+      if (text.contains("decoded")) tally.compare(name + " back from " + text["ids"].dump(), tokenizer.decode(ids, false), text["decoded"]);
+    }
+  });
+  MESSAGE(tally.compared << " results compared");
+  CHECK(tally.compared >= 200);
+  CHECK(tally.different == 0);
+}
+
 TEST_CASE("damaged SentencePiece models are refused") {
   const std::string model = test::read_maybe_xz(test::golden_path("tokenizer/folders/spm_general_bpe/tokenizer.model"));
   const test::TempFolder folder;
@@ -167,7 +186,7 @@ TEST_CASE("damaged SentencePiece models are refused") {
   refused("\x0A\xFF\xFF\xFF\xFF\x0F", "of which 0 are left");
   refused("\x0A\x03\x0A\x01\xFF", "not UTF-8");
   refused(std::string("\x0A\x03\x0A\x01" "a\x12\x03\xC0\x02\x05", 10), "unk_id 5, expected one of 1 pieces");
-  refused("\x0A\x03\x0A\x01" "a\x12\x02\x18\x03", "type word");
+  refused("\x0A\x03\x0A\x01" "a\x12\x02\x18\x05", "model type 5");
   refused("\x0A\xC8\x10\x0A\xC5\x10" + std::string(2117, 'a'), "a piece of 2117 bytes");
 }
 

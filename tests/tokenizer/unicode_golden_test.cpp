@@ -2,6 +2,7 @@
 // Normalizers, character classes and split patterns against the reference, code point by code point.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -11,6 +12,7 @@
 #include "bigmodel/tokenizer/normalizer.h"
 #include "bigmodel/tokenizer/pre_tokenizer.h"
 #include "support/json_lines.h"
+#include "support/sampling.h"
 #include "support/shared_folder.h"
 #include "tokenizer/encoding_json.h"
 
@@ -56,7 +58,8 @@ std::string after_a(char32_t c) {
   return out;
 }
 
-constexpr char32_t kLast = 0x10FFFF;
+/// Under sanitizers the scripts before the ideographs have to do.
+constexpr char32_t kLast = test::kSanitized ? 0x1FFF : 0x10FFFF;
 bool is_surrogate(char32_t c) { return c >= 0xD800 && c <= 0xDFFF; }
 bool is_hangul(char32_t c) { return c >= 0xAC00 && c <= 0xD7A3; }
 
@@ -77,7 +80,11 @@ Json ranges(Test test) {
 
 void check_ranges(const Json& flags, const std::string& name, const Json& got) {
   std::string first;
-  const Json& expected = flags[name];
+  Json expected = Json::array();
+  for (const Json& range : flags[name]) {
+    const auto [begin, end] = range.get<std::pair<std::uint32_t, std::uint32_t>>();
+    if (begin <= kLast) expected.push_back({begin, std::min<std::uint32_t>(end, kLast)});
+  }
   for (std::size_t i = 0; i < std::max(got.size(), expected.size()) && first.empty(); ++i) {
     const Json a = i < expected.size() ? expected[i] : Json(), b = i < got.size() ? got[i] : Json();
     if (a != b) first = "expected " + a.dump() + ", got " + b.dump();

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "bigmodel/core/base64.h"
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/hub/blob_digest.h"
 #include "bigmodel/hub/fetch.h"
@@ -37,14 +37,6 @@ constexpr std::array<std::string_view, 33> kLargeSuffixes{
     ".7z",     ".arrow",   ".bin",     ".bz2",     ".ckpt", ".ftz",   ".gz",    ".h5",  ".joblib",   ".mlmodel",     ".model",
     ".msgpack", ".npy",    ".npz",     ".onnx",    ".ot",   ".parquet", ".pb",  ".pickle", ".pkl", ".pt",     ".pth",         ".rar",
     ".safetensors", ".tar", ".tflite", ".tgz",     ".wasm", ".xz",    ".zip",   ".zst", ".gguf",   ".ark"};
-
-std::string base64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int written = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                                      static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(written));
-  return out;
-}
 
 std::string sample_of(const PushFile& file) {
   const UniqueFd fd = open_file(file.source, O_RDONLY);
@@ -107,7 +99,7 @@ std::string commit_body(HubClient& client, const PushPlan& plan, const PushOptio
   for (const PushFile& file : plan.files) {
     if (file.mode != PushFile::Mode::regular) continue;
     client.work().throw_if_stopped();
-    add({{"key", "file"}, {"value", {{"content", base64(read_file(file.source, kMostRegularBytes))}, {"path", file.path}, {"encoding", "base64"}}}});
+    add({{"key", "file"}, {"value", {{"content", encode_base64(read_file(file.source, kMostRegularBytes))}, {"path", file.path}, {"encoding", "base64"}}}});
   }
   for (const LfsObject& object : objects) {
     add({{"key", "lfsFile"}, {"value", {{"path", object.path}, {"algo", "sha256"}, {"oid", object.sha256}, {"size", object.size_bytes}}}});
@@ -166,7 +158,7 @@ void ask_modes(HubClient& client, PushPlan& plan) {
     Json question{{"files", Json::array()}};
     for (std::size_t i = begin; i < std::min(begin + kFilesPerQuestion, plan.files.size()); ++i) {
       const PushFile& file = plan.files[i];
-      question["files"].push_back({{"path", file.path}, {"sample", base64(sample_of(file))}, {"size", file.size_bytes}});
+      question["files"].push_back({{"path", file.path}, {"sample", encode_base64(sample_of(file))}, {"size", file.size_bytes}});
       if (file.path == ".gitignore") question["gitIgnore"] = read_file(file.source, kLargeBytes);
     }
     const std::string body = client.call_api(

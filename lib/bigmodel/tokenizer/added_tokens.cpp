@@ -95,7 +95,9 @@ std::size_t AddedTokens::count_beyond(const Model& model) const {
   return count;
 }
 
-void AddedTokens::add(const std::vector<AddedToken>& tokens, const Model& model, const Normalizer* normalizer) {
+void AddedTokens::add(std::span<const AddedToken> tokens, const Model& model, const Normalizer* normalizer) {
+  ids_.reserve(ids_.size() + tokens.size());
+  by_id_.reserve(by_id_.size() + tokens.size());
   for (const AddedToken& token : tokens) {
     if (token.special && !token.content.empty()) special_.insert(token.content);
   }
@@ -122,6 +124,7 @@ void AddedTokens::rebuild(const Normalizer* normalizer) {
   raw_ = {};
   normalized_ = {};
   normalized_texts_.clear();
+  raw_.reserve(by_id_.size());
   for (const auto& [id, token] : by_id_) {
     if (!token.normalized) {
       raw_.add(token.content, id);

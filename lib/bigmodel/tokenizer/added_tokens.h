@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,6 +27,7 @@ struct AddedToken {
 /// Finds the longest of many strings at a place.
 class StringSet {
  public:
+  void reserve(std::size_t texts) { texts_.reserve(texts); }
   void add(std::string text, std::uint32_t id) { texts_.push_back({std::move(text), id}); }
   void freeze();
   bool empty() const noexcept { return texts_.empty(); }
@@ -49,7 +51,7 @@ class StringSet {
 class AddedTokens {
  public:
   /// Gives the tokens ids as the reference does: the model's where it knows the text, else the next free ones.
-  void add(const std::vector<AddedToken>& tokens, const Model& model, const Normalizer* normalizer);
+  void add(std::span<const AddedToken> tokens, const Model& model, const Normalizer* normalizer);
 
   /// The id of a text that is an added token or in the model's vocabulary.
   std::optional<std::uint32_t> find(const Model& model, std::string_view content) const;

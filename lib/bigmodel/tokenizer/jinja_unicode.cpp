@@ -7,38 +7,34 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <span>
+
+#include "bigmodel/tokenizer/unicode_tables.h"
 
 namespace bigmodel::tokenizer::jinja {
 namespace {
 
-struct Range {
-  char32_t first;
-  char32_t last;
-};
-
 // utf8proc knows Unicode 15.0; these came after 14.0.
-constexpr Range kNewer[] = {
+constexpr CodePointRange kNewer[] = {
     {0xCF3, 0xCF3},     {0xECE, 0xECE},     {0x10EFD, 0x10EFF}, {0x1123F, 0x11241}, {0x11B00, 0x11B09}, {0x11F00, 0x11F10},
     {0x11F12, 0x11F3A}, {0x11F3E, 0x11F59}, {0x1342F, 0x1342F}, {0x13439, 0x13455}, {0x1B132, 0x1B132}, {0x1B155, 0x1B155},
     {0x1D2C0, 0x1D2D3}, {0x1DF25, 0x1DF2A}, {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F}, {0x1E4D0, 0x1E4F9}, {0x1F6DC, 0x1F6DC},
     {0x1F774, 0x1F776}, {0x1F77B, 0x1F77F}, {0x1F7D9, 0x1F7D9}, {0x1FA75, 0x1FA77}, {0x1FA87, 0x1FA88}, {0x1FAAD, 0x1FAAF},
     {0x1FABB, 0x1FABD}, {0x1FABF, 0x1FABF}, {0x1FACE, 0x1FACF}, {0x1FADA, 0x1FADB}, {0x1FAE8, 0x1FAE8}, {0x1FAF7, 0x1FAF8},
     {0x2B739, 0x2B739}, {0x31350, 0x323AF}};
-constexpr Range kOtherLower[] = {{0xAA, 0xAA},       {0xBA, 0xBA},       {0x2B0, 0x2B8},     {0x2C0, 0x2C1},     {0x2E0, 0x2E4},
+constexpr CodePointRange kOtherLower[] = {{0xAA, 0xAA},       {0xBA, 0xBA},       {0x2B0, 0x2B8},     {0x2C0, 0x2C1},     {0x2E0, 0x2E4},
                                  {0x345, 0x345},     {0x37A, 0x37A},     {0x1D2C, 0x1D6A},   {0x1D78, 0x1D78},   {0x1D9B, 0x1DBF},
                                  {0x2071, 0x2071},   {0x207F, 0x207F},   {0x2090, 0x209C},   {0x2170, 0x217F},   {0x24D0, 0x24E9},
                                  {0x2C7C, 0x2C7D},   {0xA69C, 0xA69D},   {0xA770, 0xA770},   {0xA7F8, 0xA7F9},   {0xAB5C, 0xAB5F},
                                  {0x10780, 0x10780}, {0x10783, 0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}};
-constexpr Range kOtherUpper[] = {{0x2160, 0x216F}, {0x24B6, 0x24CF}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
-constexpr Range kSpaces[] = {{0x9, 0xD},       {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+constexpr CodePointRange kOtherUpper[] = {{0x2160, 0x216F}, {0x24B6, 0x24CF}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+constexpr CodePointRange kSpaces[] = {{0x9, 0xD},       {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
                              {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
-constexpr Range kDigits[] = {{0xB2, 0xB3},       {0xB9, 0xB9},       {0x1369, 0x1371},   {0x19DA, 0x19DA},   {0x2070, 0x2070},
+constexpr CodePointRange kDigits[] = {{0xB2, 0xB3},       {0xB9, 0xB9},       {0x1369, 0x1371},   {0x19DA, 0x19DA},   {0x2070, 0x2070},
                              {0x2074, 0x2079},   {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247C},   {0x2488, 0x2490},
                              {0x24EA, 0x24EA},   {0x24F5, 0x24FD},   {0x24FF, 0x24FF},   {0x2776, 0x277E},   {0x2780, 0x2788},
                              {0x278A, 0x2792},   {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
 // Ideographs that mean numbers.
-constexpr Range kNumericLetters[] = {
+constexpr CodePointRange kNumericLetters[] = {
     {0x3405, 0x3405},   {0x3483, 0x3483},   {0x382A, 0x382A},   {0x3B4D, 0x3B4D},   {0x4E00, 0x4E00},   {0x4E03, 0x4E03},
     {0x4E07, 0x4E07},   {0x4E09, 0x4E09},   {0x4E5D, 0x4E5D},   {0x4E8C, 0x4E8C},   {0x4E94, 0x4E94},   {0x4E96, 0x4E96},
     {0x4EBF, 0x4EC0},   {0x4EDF, 0x4EDF},   {0x4EE8, 0x4EE8},   {0x4F0D, 0x4F0D},   {0x4F70, 0x4F70},   {0x5104, 0x5104},
@@ -50,14 +46,14 @@ constexpr Range kNumericLetters[] = {
     {0x96F6, 0x96F6},   {0xF96B, 0xF96B},   {0xF973, 0xF973},   {0xF978, 0xF978},   {0xF9B2, 0xF9B2},   {0xF9D1, 0xF9D1},
     {0xF9D3, 0xF9D3},   {0xF9FD, 0xF9FD},   {0x20001, 0x20001}, {0x20064, 0x20064}, {0x200E2, 0x200E2}, {0x20121, 0x20121}};
 // One character whose upper case is several; the fold of each, upper-cased, is it.
-constexpr Range kLongUpper[] = {{0xDF, 0xDF},     {0x149, 0x149},   {0x1F0, 0x1F0},   {0x390, 0x390},   {0x3B0, 0x3B0},
+constexpr CodePointRange kLongUpper[] = {{0xDF, 0xDF},     {0x149, 0x149},   {0x1F0, 0x1F0},   {0x390, 0x390},   {0x3B0, 0x3B0},
                                 {0x587, 0x587},   {0x1E96, 0x1E9A}, {0x1F50, 0x1F50}, {0x1F52, 0x1F52}, {0x1F54, 0x1F54},
                                 {0x1F56, 0x1F56}, {0x1F80, 0x1FAF}, {0x1FB2, 0x1FB4}, {0x1FB6, 0x1FB7}, {0x1FBC, 0x1FBC},
                                 {0x1FC2, 0x1FC4}, {0x1FC6, 0x1FC7}, {0x1FCC, 0x1FCC}, {0x1FD2, 0x1FD3}, {0x1FD6, 0x1FD7},
                                 {0x1FE2, 0x1FE4}, {0x1FE6, 0x1FE7}, {0x1FF2, 0x1FF4}, {0x1FF6, 0x1FF7}, {0x1FFC, 0x1FFC},
                                 {0xFB00, 0xFB06}, {0xFB13, 0xFB17}};
 // Of those, the ones with a title case of one character (it is utf8proc's).
-constexpr Range kShortTitle[] = {{0x1F80, 0x1FAF}, {0x1FB3, 0x1FB3}, {0x1FBC, 0x1FBC}, {0x1FC3, 0x1FC3},
+constexpr CodePointRange kShortTitle[] = {{0x1F80, 0x1FAF}, {0x1FB3, 0x1FB3}, {0x1FBC, 0x1FBC}, {0x1FC3, 0x1FC3},
                                  {0x1FCC, 0x1FCC}, {0x1FF3, 0x1FF3}, {0x1FFC, 0x1FFC}};
 
 struct LongTitle {
@@ -69,13 +65,8 @@ constexpr LongTitle kLongTitle[] = {
     {0x1FC2, U"\u1FCA\u0345"}, {0x1FC4, U"\u0389\u0345"}, {0x1FC7, U"\u0397\u0342\u0345"},
     {0x1FF2, U"\u1FFA\u0345"}, {0x1FF4, U"\u038F\u0345"}, {0x1FF7, U"\u03A9\u0342\u0345"}};
 
-bool in(std::span<const Range> ranges, char32_t c) {
-  const auto it = std::ranges::upper_bound(ranges, c, {}, &Range::first);
-  return it != ranges.begin() && c <= std::prev(it)->last;
-}
-
 utf8proc_category_t category(char32_t c) {
-  if (c > 0x10FFFF || in(kNewer, c)) return UTF8PROC_CATEGORY_CN;
+  if (c > 0x10FFFF || in_ranges(kNewer, c)) return UTF8PROC_CATEGORY_CN;
   return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
 
@@ -84,7 +75,7 @@ char32_t simple_lower(char32_t c) { return static_cast<char32_t>(utf8proc_tolowe
 char32_t simple_title(char32_t c) { return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
 
 std::u32string fold(char32_t c) {
-  if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) || in(kNewer, c)) return {c};
+  if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) || in_ranges(kNewer, c)) return {c};
   std::array<utf8proc_int32_t, 8> out{};
   int boundary = 0;
   const utf8proc_ssize_t n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), out.data(), out.size(), UTF8PROC_CASEFOLD, &boundary);
@@ -97,7 +88,7 @@ std::u32string fold(char32_t c) {
 void add_upper(std::u32string& out, char32_t c) {
   if (c < 0x80) {
     out.push_back(c >= U'a' && c <= U'z' ? c - 32 : c);
-  } else if (in(kLongUpper, c)) {
+  } else if (in_ranges(kLongUpper, c)) {
     for (const char32_t folded : fold(c)) out.push_back(simple_upper(folded));
   } else {
     out.push_back(simple_upper(c));
@@ -111,7 +102,7 @@ void add_title(std::u32string& out, char32_t c) {
       return;
     }
   }
-  if (in(kLongUpper, c) && !in(kShortTitle, c)) {
+  if (in_ranges(kLongUpper, c) && !in_ranges(kShortTitle, c)) {
     const std::u32string folded = fold(c);
     out.push_back(simple_upper(folded[0]));
     out.append(folded, 1);
@@ -181,25 +172,6 @@ std::u32string decode(std::string_view utf8) {
   return out;
 }
 
-void append_utf8(std::string& out, char32_t c) {
-  const auto put = [&](char32_t v) { out.push_back(static_cast<char>(static_cast<unsigned char>(v))); };
-  if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xC0 | (c >> 6));
-    put(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    put(0xE0 | (c >> 12));
-    put(0x80 | ((c >> 6) & 0x3F));
-    put(0x80 | (c & 0x3F));
-  } else {
-    put(0xF0 | (c >> 18));
-    put(0x80 | ((c >> 12) & 0x3F));
-    put(0x80 | ((c >> 6) & 0x3F));
-    put(0x80 | (c & 0x3F));
-  }
-}
-
 std::string encode(std::u32string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -207,11 +179,7 @@ std::string encode(std::u32string_view text) {
   return out;
 }
 
-std::int64_t code_points(std::string_view utf8) {
-  return std::ranges::count_if(utf8, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
-}
-
-bool is_space(char32_t c) { return in(kSpaces, c); }
+bool is_space(char32_t c) { return in_ranges(kSpaces, c); }
 
 bool is_alpha(char32_t c) {
   switch (category(c)) {
@@ -227,15 +195,15 @@ bool is_alpha(char32_t c) {
 }
 
 bool is_decimal(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
-bool is_digit(char32_t c) { return is_decimal(c) || in(kDigits, c); }
+bool is_digit(char32_t c) { return is_decimal(c) || in_ranges(kDigits, c); }
 
 bool is_numeric(char32_t c) {
   const utf8proc_category_t kind = category(c);
-  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO || in(kNumericLetters, c);
+  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO || in_ranges(kNumericLetters, c);
 }
 
-bool is_lower(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LL || in(kOtherLower, c); }
-bool is_upper(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LU || in(kOtherUpper, c); }
+bool is_lower(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LL || in_ranges(kOtherLower, c); }
+bool is_upper(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LU || in_ranges(kOtherUpper, c); }
 bool is_title(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LT; }
 
 bool is_printable(char32_t c) {

@@ -2,15 +2,18 @@
 // Characters as Python 3.11's str sees them (Unicode 14.0): classes, and case mappings of any length.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "bigmodel/tokenizer/utf8.h"
 
 namespace bigmodel::tokenizer::jinja {
 
 std::u32string decode(std::string_view utf8);
 std::string encode(std::u32string_view text);
-void append_utf8(std::string& out, char32_t c);
-std::int64_t code_points(std::string_view utf8);
+/// count_code_points() with the sign that Python's numbers have.
+inline std::int64_t code_points(std::string_view utf8) { return static_cast<std::int64_t>(count_code_points(utf8)); }
 
 /// Where `part` begins in `text` at or after `from`, or npos; linear in both.
 std::size_t find_text(std::u32string_view text, std::u32string_view part, std::size_t from = 0);

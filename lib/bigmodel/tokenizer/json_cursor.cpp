@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <limits>
-#include <cmath>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/parse_number.h"
@@ -40,6 +40,20 @@ void JsonCursor::fail(std::string_view what) const {
   const auto lines = std::ranges::count(before, '\n');
   const std::size_t line_begin = before.rfind('\n') + 1;
   throw FormatError(fmt::format("{}: line {}, column {}: {}", object_, lines + 1, before.size() - line_begin + 1, what));
+}
+
+void JsonCursor::skip_space() noexcept {
+  constexpr std::string_view kIndent = "        ";
+  while (at_ < text_.size() && static_cast<unsigned char>(text_[at_]) <= ' ') {
+    if (text_[at_] == ' ') {
+      while (at_ + kIndent.size() <= text_.size() && std::memcmp(text_.data() + at_, kIndent.data(), kIndent.size()) == 0) at_ += kIndent.size();
+      while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+    } else if (text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r') {
+      ++at_;
+    } else {
+      return;
+    }
+  }
 }
 
 void JsonCursor::expect(char c, std::string_view what) {
@@ -142,12 +156,29 @@ void JsonCursor::escape(std::string& out) {
   append_utf8(out, p);
 }
 
+/// The first byte from here on that does not stand for itself in a string: a quote, a backslash or a control character.
+std::size_t JsonCursor::plain_end() const noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101ULL, kHigh = kOnes * 0x80;
+  std::size_t at = at_;
+  for (; at + 8 <= text_.size(); at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text_.data() + at, 8);
+    // High bit of a byte that is zero; exact for the lowest one that is, which is all that counts.
+    const auto zero = [](std::uint64_t w) { return (w - kOnes) & ~w & kHigh; };
+    const std::uint64_t found = zero(word ^ kOnes * '"') | zero(word ^ kOnes * '\\') | ((word - kOnes * 0x20) & ~word & kHigh);
+    if (found == 0) continue;
+    if constexpr (std::endian::native == std::endian::little) return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
+    break;
+  }
+  while (at < text_.size() && text_[at] != '"' && text_[at] != '\\' && static_cast<unsigned char>(text_[at]) >= 0x20) ++at;
+  return at;
+}
+
 void JsonCursor::string(std::string& out) {
   expect('"', "a text in quotes");
   out.clear();
   while (true) {
-    std::size_t end = at_;
-    while (end < text_.size() && text_[end] != '"' && text_[end] != '\\' && static_cast<unsigned char>(text_[end]) >= 0x20) ++end;
+    const std::size_t end = plain_end();
     out.append(text_, at_, end - at_);
     at_ = end;
     if (at_ >= text_.size()) fail("the text ends in a string");
@@ -269,6 +300,30 @@ void JsonCursor::skip_value(int depth) {
     case Kind::boolean: skip_word(text_[at_] == 't' ? "true" : "false"); return;
     case Kind::null: skip_word("null"); return;
   }
+}
+
+std::size_t JsonCursor::skip_unchecked() {
+  const Kind kind = peek();
+  if (kind != Kind::object && kind != Kind::array) fail("expected an object or a list");
+  std::size_t depth = 0, commas = 0;
+  do {
+    if (at_ >= text_.size()) fail("the text ends, expected the end of an object or a list");
+    switch (text_[at_++]) {
+      case '{':
+      case '[': ++depth; break;
+      case '}':
+      case ']': --depth; break;
+      case ',': commas += depth == 1; break;
+      case ' ':
+      case '\n': skip_space(); break;
+      case '"':
+        for (at_ = plain_end(); at_ < text_.size() && text_[at_] != '"'; at_ = plain_end()) at_ = std::min(at_ + (text_[at_] == '\\' ? 2 : 1), text_.size());
+        ++at_;
+        break;
+      default: break;
+    }
+  } while (depth > 0);
+  return commas + 1;
 }
 
 std::string_view JsonCursor::skip() {

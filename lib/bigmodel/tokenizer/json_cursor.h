@@ -32,6 +32,9 @@ class JsonCursor {
   double real();
   /// Checks the next value and returns its text.
   std::string_view skip();
+  /// Goes over an object or a list by its brackets alone, many times faster, and says how many members or elements it seems to
+  /// have. Whoever skips so checks the value by reading it from a copy of the cursor.
+  std::size_t skip_unchecked();
   void expect_end();
   bool is_null();  ///< consumes a null
 
@@ -40,10 +43,12 @@ class JsonCursor {
 
  private:
   void space() noexcept {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) ++at_;
+    if (at_ < text_.size() && static_cast<unsigned char>(text_[at_]) <= ' ') skip_space();
   }
+  void skip_space() noexcept;
   void expect(char c, std::string_view what);
   void escape(std::string& out);
+  std::size_t plain_end() const noexcept;
   std::uint32_t hex4();
   void skip_value(int depth);
   void skip_word(std::string_view word);

@@ -9,36 +9,48 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/tokenizer/json_fields.h"
 #include "bigmodel/tokenizer/models/bpe.h"
+#include "bigmodel/tokenizer/models/merge_table.h"
 #include "bigmodel/tokenizer/models/unigram.h"
 #include "bigmodel/tokenizer/models/word_piece.h"
+#include "bigmodel/tokenizer/vocabulary.h"
 
 namespace bigmodel::tokenizer {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The members of the object: the large ones as text, the others as values.
+/// A large member: where it begins, and about how many parts it has.
+struct Large {
+  JsonCursor at;
+  std::size_t count = 0;
+};
+
+/// The members of the object: the large ones are read later, where all the others are known as values.
 struct Members {
   std::string object;
-  std::string_view vocab, merges;
+  std::optional<Large> vocab, merges;
   Json small = Json::object();
 };
 
 Members read_members(JsonCursor& cursor, const std::string& object) {
-  Members out{object, {}, {}, Json::object()};
+  Members out{object, std::nullopt, std::nullopt, Json::object()};
   if (cursor.peek() != JsonCursor::Kind::object) cursor.fail("model: expected an object");
   cursor.begin_object();
   std::string key;
   bool first = true;
   while (cursor.next_key(key, first)) {
-    const std::string_view text = cursor.skip();
-    if (key == "vocab") {
-      out.vocab = text;
-    } else if (key == "merges") {
-      out.merges = text;
+    std::optional<Large>* large = key == "vocab" ? &out.vocab : key == "merges" ? &out.merges : nullptr;
+    const bool has_parts = cursor.peek() == JsonCursor::Kind::object || cursor.peek() == JsonCursor::Kind::array;
+    if (large != nullptr && has_parts) {
+      if (*large) (*large)->at.skip();   // a member that comes twice counts the last time, but is checked
+      large->emplace(Large{cursor, 0});
+      (*large)->count = cursor.skip_unchecked();
+    } else if (large != nullptr) {
+      large->emplace(Large{cursor, 0});
+      cursor.skip();
     } else {
       try {
-        out.small[key] = Json::parse(text);
+        out.small[key] = Json::parse(cursor.skip());
       } catch (const Json::exception& e) {
         throw FormatError(fmt::format("{}: {}", object, e.what()));
       }
@@ -48,9 +60,10 @@ Members read_members(JsonCursor& cursor, const std::string& object) {
 }
 
 Vocabulary read_vocabulary(const Members& members) {
-  if (members.vocab.empty()) throw FormatError(fmt::format("{}: no 'vocab', expected an object", members.object));
+  if (!members.vocab) throw FormatError(fmt::format("{}: no 'vocab', expected an object", members.object));
   Vocabulary out;
-  JsonCursor cursor(members.vocab, members.object + ", vocab");
+  out.reserve(members.vocab->count, 0);
+  JsonCursor cursor = members.vocab->at;
   cursor.begin_object();
   std::string token;
   bool first = true;
@@ -59,12 +72,42 @@ Vocabulary read_vocabulary(const Members& members) {
   return out;
 }
 
+/// Adds one merge; its parts and what they make must be in the vocabulary. `prefix_size` bytes of the right part are not joined.
+void add_merge(MergeTable& merges, const Vocabulary& vocabulary, std::string_view left, std::string_view right, std::size_t prefix_size,
+               const std::string& object) {
+  const auto id_of = [&](std::string_view token) {
+    const auto id = vocabulary.find(token);
+    if (!id) throw FormatError(fmt::format("{}: token '{}' of merge {} is not in the vocabulary", object, token.substr(0, 80), merges.additions()));
+    return *id;
+  };
+  const std::uint32_t left_id = id_of(left), right_id = id_of(right);
+  if (right.size() < prefix_size) {
+    throw FormatError(fmt::format("{}: token '{}' of a merge is shorter than the continuing_subword_prefix", object, right.substr(0, 80)));
+  }
+  std::string joined(left);
+  joined += right.substr(prefix_size);
+  // Merges mostly come in the order of the tokens that they make: a guess spares the look-up.
+  std::uint32_t joined_id = merges.last_joined();
+  if (vocabulary.text_of(joined_id) != joined && vocabulary.text_of(++joined_id) != joined) joined_id = id_of(joined);
+  merges.add(left_id, right_id, static_cast<std::uint32_t>(merges.additions()), joined_id);
+}
+
+/// The same of a line "left right".
+void add_merge_line(MergeTable& merges, const Vocabulary& vocabulary, std::string_view line, std::size_t prefix_size, const std::string& object) {
+  if (line.starts_with("#version")) return;
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+    throw FormatError(fmt::format("{}: bad merge {}, expected two tokens with a space between, got '{}'", object, merges.additions() + 1, line.substr(0, 80)));
+  }
+  add_merge(merges, vocabulary, line.substr(0, space), line.substr(space + 1), prefix_size, object);
+}
+
 MergeTable read_merges(const Members& members, const Vocabulary& vocabulary, std::size_t prefix_size) {
-  if (members.merges.empty()) throw FormatError(fmt::format("{}: no 'merges', expected a list", members.object));
+  if (!members.merges) throw FormatError(fmt::format("{}: no 'merges', expected a list", members.object));
   const std::string object = members.object + ", merges";
   MergeTable out;
-  out.reserve(vocabulary.size());
-  JsonCursor cursor(members.merges, object);
+  out.reserve(members.merges->count);
+  JsonCursor cursor = members.merges->at;
   cursor.begin_array();
   bool first = true;
   std::string left, right;
@@ -87,6 +130,7 @@ MergeTable read_merges(const Members& members, const Vocabulary& vocabulary, std
     if (cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
     add_merge(out, vocabulary, left, right, prefix_size, object);
   }
+  out.freeze();
   return out;
 }
 
@@ -123,8 +167,8 @@ std::unique_ptr<Model> read_word_piece(const Members& members) {
 }
 
 std::unique_ptr<Model> read_word_level(const Members& members) {
-  const std::string unk = JsonFields(members.small, members.object).text("unk_token");
-  return std::make_unique<WordLevel>(read_vocabulary(members), unk);
+  const JsonFields fields(members.small, members.object);
+  return std::make_unique<WordLevel>(read_vocabulary(members), fields.text("unk_token"), fields.boolean_or("sentence_piece_words", false));
 }
 
 std::unique_ptr<Model> read_unigram(const Members& members) {
@@ -132,8 +176,8 @@ std::unique_ptr<Model> read_unigram(const Members& members) {
   std::optional<std::uint64_t> unk_id;
   if (fields.has_value("unk_id")) unk_id = fields.count("unk_id");
   const bool byte_fallback = fields.boolean_or("byte_fallback", false);
-  if (members.vocab.empty()) throw FormatError(fmt::format("{}: no 'vocab', expected a list", members.object));
-  JsonCursor cursor(members.vocab, members.object + ", vocab");
+  if (!members.vocab) throw FormatError(fmt::format("{}: no 'vocab', expected a list", members.object));
+  JsonCursor cursor = members.vocab->at;
   Vocabulary vocabulary;
   std::vector<double> scores;
   std::string token;
@@ -153,43 +197,25 @@ std::unique_ptr<Model> read_unigram(const Members& members) {
   return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unk_id, byte_fallback);
 }
 
+/// Merges that no model reads must still be JSON.
+void check_merges(const Members& members) {
+  if (members.merges) JsonCursor(members.merges->at).skip();
+}
+
 }  // namespace
-
-void add_merge(MergeTable& merges, const Vocabulary& vocabulary, std::string_view left, std::string_view right, std::size_t prefix_size,
-               const std::string& object) {
-  const auto id_of = [&](std::string_view token) {
-    const auto id = vocabulary.find(token);
-    if (!id) throw FormatError(fmt::format("{}: token '{}' of merge {} is not in the vocabulary", object, token.substr(0, 80), merges.size()));
-    return *id;
-  };
-  const std::uint32_t left_id = id_of(left), right_id = id_of(right);
-  if (right.size() < prefix_size) {
-    throw FormatError(fmt::format("{}: token '{}' of a merge is shorter than the continuing_subword_prefix", object, right.substr(0, 80)));
-  }
-  std::string joined(left);
-  joined += right.substr(prefix_size);
-  merges.add(left_id, right_id, static_cast<std::uint32_t>(merges.additions()), id_of(joined));
-}
-
-void add_merge_line(MergeTable& merges, const Vocabulary& vocabulary, std::string_view line, std::size_t prefix_size, const std::string& object) {
-  if (line.starts_with("#version")) return;
-  const std::size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    throw FormatError(fmt::format("{}: bad merge {}, expected two tokens with a space between, got '{}'", object, merges.additions() + 1, line.substr(0, 80)));
-  }
-  add_merge(merges, vocabulary, line.substr(0, space), line.substr(space + 1), prefix_size, object);
-}
 
 std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object, const std::function<void(Json&)>& edit) {
   Members members = read_members(cursor, object);
   if (edit) edit(members.small);
   if (const auto type = members.small.find("type"); type != members.small.end()) {
     if (*type == "BPE") return read_bpe(members);
+    check_merges(members);
     if (*type == "WordPiece") return read_word_piece(members);
     if (*type == "WordLevel") return read_word_level(members);
     if (*type == "Unigram") return read_unigram(members);
     throw UnsupportedError(fmt::format("{}: unknown type {}", object, type->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80)));
   }
+  check_merges(members);
   std::string reasons;
   for (const auto read : {read_bpe, read_word_piece, read_word_level, read_unigram}) {
     try {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "bigmodel/core/base64.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/tokenizer/byte_alphabet.h"
 #include "bigmodel/tokenizer/json_fields.h"

@@ -32,8 +32,4 @@ class PrecompiledCharsmap {
   std::string replacements_;
 };
 
-/// Standard base64 with padding; nullopt where it is none.
-std::optional<std::string> decode_base64(std::string_view text);
-std::string encode_base64(std::string_view bytes);
-
 }  // namespace bigmodel::tokenizer

@@ -153,10 +153,11 @@ SentencePieceModel parse_sentence_piece(std::string_view bytes, const std::strin
     } else if (message.field == 3) {
       Message normalizer(message.text(), object);
       while (normalizer.next()) {
-        if (normalizer.field == 2) {
-          out.charsmap = normalizer.text();
-        } else {
-          normalizer.skip();
+        switch (normalizer.field) {
+          case 2: out.charsmap = normalizer.text(); break;
+          case 3: out.add_dummy_prefix = normalizer.boolean(); break;
+          case 4: out.remove_extra_whitespaces = normalizer.boolean(); break;
+          default: normalizer.skip();
         }
       }
     } else {
@@ -169,10 +170,6 @@ SentencePieceModel parse_sentence_piece(std::string_view bytes, const std::strin
   }
   for (const std::string* text : {&out.unk_piece, &out.bos_piece, &out.eos_piece}) {
     if (find_invalid_utf8(*text) != std::string::npos) throw FormatError(fmt::format("{}: a piece that is not UTF-8", object));
-  }
-  if (out.type != SentencePieceModel::Type::unigram && out.type != SentencePieceModel::Type::bpe) {
-    throw UnsupportedError(fmt::format("{}: a SentencePiece model of type {}, expected unigram or BPE", object,
-                                       out.type == SentencePieceModel::Type::word ? "word" : "character"));
   }
   return out;
 }

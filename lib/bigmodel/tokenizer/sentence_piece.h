@@ -25,10 +25,11 @@ struct SentencePieceModel {
   std::int32_t unk_id = 0, bos_id = 1, eos_id = 2;
   std::string unk_piece = "<unk>", bos_piece = "<s>", eos_piece = "</s>";
   std::string charsmap;  ///< the precompiled normalizer's bytes, may be empty
+  bool add_dummy_prefix = true, remove_extra_whitespaces = true;
 };
 
 /// `object` names the bytes in errors. Throws FormatError: no protocol buffer, no pieces, a piece that is not UTF-8, an id beyond
-/// the pieces; UnsupportedError: a word or character model; CapacityError: a piece of more than 1024 bytes.
+/// the pieces; CapacityError: a piece of more than 1024 bytes.
 SentencePieceModel parse_sentence_piece(std::string_view bytes, const std::string& object);
 
 /// A merge of two pieces into a third, by their ids.

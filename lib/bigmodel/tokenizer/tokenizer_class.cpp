@@ -320,8 +320,26 @@ Json sentence_piece_normalizer(const std::string& charsmap) {
   return sequence("normalizers", std::move(steps));
 }
 
-Json sentence_piece_decoder(bool byte_fallback) {
-  return byte_fallback ? llama_decoder(false) : sequence("decoders", Json::array({replace(kMetaspace, " ")}));
+Json sentence_piece_decoder(bool byte_fallback, bool strips_prefix) {
+  return byte_fallback || strips_prefix ? llama_decoder(strips_prefix) : sequence("decoders", Json::array({replace(kMetaspace, " ")}));
 }
+
+Json blanks_normalizer(const std::string& charsmap, bool removes_extra, bool adds_prefix) {
+  Json steps = Json::array();
+  if (!charsmap.empty()) steps.push_back(precompiled(charsmap));
+  const auto blanks = [&](const char* pattern, const char* content) {
+    steps.push_back({{"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", content}});
+  };
+  if (removes_extra) {
+    blanks(R"(\A +| +\z)", "");
+    blanks("  +", " ");
+  } else if (adds_prefix) {
+    // The pre-tokenizer adds none to a text that begins with one.
+    steps.push_back({{"type", "Prepend"}, {"prepend", kMetaspace}});
+  }
+  return sequence("normalizers", std::move(steps));
+}
+
+Json marks_pre_tokenizer(bool adds_prefix) { return metaspace(adds_prefix ? "first" : "never", false); }
 
 }  // namespace bigmodel::tokenizer

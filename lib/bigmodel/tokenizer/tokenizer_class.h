@@ -53,6 +53,10 @@ void build_class_sections(std::string_view name, const PretrainedSettings& setti
 
 /// What the general class puts around a SentencePiece model.
 nlohmann::ordered_json sentence_piece_normalizer(const std::string& charsmap);
-nlohmann::ordered_json sentence_piece_decoder(bool byte_fallback);
+nlohmann::ordered_json sentence_piece_decoder(bool byte_fallback, bool strips_prefix);
+
+/// What sentencepiece itself puts around a word or character model.
+nlohmann::ordered_json blanks_normalizer(const std::string& charsmap, bool removes_extra, bool adds_prefix);
+nlohmann::ordered_json marks_pre_tokenizer(bool adds_prefix);
 
 }  // namespace bigmodel::tokenizer

@@ -8,10 +8,10 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "bigmodel/core/base64.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/mapped_file.h"
 #include "bigmodel/io/read_file.h"
-#include "bigmodel/tokenizer/precompiled_charsmap.h"
 #include "bigmodel/tokenizer/pretrained_settings.h"
 #include "bigmodel/tokenizer/sentence_piece.h"
 #include "bigmodel/tokenizer/tokenizer_class.h"
@@ -57,6 +57,10 @@ class Assembly {
 
   /// A class numbers the pieces its own way; the general one takes everything from the model.
   FolderTokenizer build(const SentencePieceModel& model, const std::string& object) {
+    using Type = SentencePieceModel::Type;
+    // No class of transformers takes these two: they become what sentencepiece makes of them.
+    const bool alone = model.type == Type::word || model.type == Type::character;
+    if (alone) class_ = {};
     const bool own = settings_.extra.empty();
     for (const SentencePieceModel::Piece& piece : model.pieces) {
       const bool control = piece.kind == SentencePieceModel::Kind::control;
@@ -81,13 +85,14 @@ class Assembly {
       if (model.bos_id >= 0) settings_.set_default("bos_token", model.bos_piece);
       if (model.eos_id >= 0) settings_.set_default("eos_token", model.eos_piece);
     }
-    const bool bpe = known != nullptr ? known->model == "BPE" : model.type == SentencePieceModel::Type::bpe;
+    const Type type = known == nullptr ? model.type : known->model == "BPE" ? Type::bpe : Type::unigram;
     const std::string charsmap = model.charsmap.empty() ? "" : encode_base64(model.charsmap);
     const std::size_t drops = known != nullptr ? static_cast<std::size_t>(known->spm_drops) : 0;
     std::string text = R"({"version":"1.0","normalizer":)";
-    text += sentence_piece_normalizer(charsmap).dump();
-    text += R"(,"decoder":)" + sentence_piece_decoder(model.byte_fallback).dump();
-    text += R"(,"model":)" + model_text(model, bpe, drops, first, last) + "}";
+    text += (alone ? blanks_normalizer(charsmap, model.remove_extra_whitespaces, model.add_dummy_prefix) : sentence_piece_normalizer(charsmap)).dump();
+    if (alone) text += R"(,"pre_tokenizer":)" + marks_pre_tokenizer(model.add_dummy_prefix).dump();
+    text += R"(,"decoder":)" + sentence_piece_decoder(model.byte_fallback, alone && model.add_dummy_prefix).dump();
+    text += R"(,"model":)" + model_text(model, type, drops, first, last) + "}";
     return build(text, object, false);
   }
 

@@ -41,11 +41,6 @@ std::vector<std::uint16_t> dense_table() {
   return out;
 }
 
-bool in_ranges(std::span<const CodePointRange> ranges, char32_t c) noexcept {
-  const auto it = std::ranges::upper_bound(ranges, c, {}, &CodePointRange::first);
-  return it != ranges.begin() && c <= std::prev(it)->last;
-}
-
 }  // namespace
 
 std::uint16_t classes_of(char32_t c) noexcept {

@@ -2,7 +2,9 @@
 // The tables behind unicode_class and regex: code point ranges as the reference answers, written by a generator.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string_view>
 
@@ -11,6 +13,12 @@ namespace bigmodel::tokenizer {
 struct CodePointRange {
   char32_t first, last;
 };
+
+/// Whether one of the ranges, which are in order, holds the code point.
+inline bool in_ranges(std::span<const CodePointRange> ranges, char32_t c) noexcept {
+  const auto it = std::ranges::upper_bound(ranges, c, {}, &CodePointRange::first);
+  return it != ranges.begin() && c <= std::prev(it)->last;
+}
 
 struct ScriptRange {
   char32_t first, last;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/tokenizer/utf8.h"
 
+#include <bit>
 #include <cstring>
 
 namespace bigmodel::tokenizer {
@@ -48,7 +49,10 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept {
     while (at + 8 <= text.size()) {
       std::uint64_t word = 0;
       std::memcpy(&word, text.data() + at, 8);
-      if (word & kHighBits) break;
+      if (word & kHighBits) {
+        if constexpr (std::endian::native == std::endian::little) at += static_cast<std::size_t>(std::countr_zero(word & kHighBits)) / 8;
+        break;
+      }
       at += 8;
     }
     if (at >= text.size()) break;

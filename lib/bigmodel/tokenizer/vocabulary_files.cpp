@@ -67,22 +67,25 @@ std::string word_list_model_text(const fs::path& folder) {
   return fmt::format(R"({{"type":"WordPiece","vocab":{}}})", vocabulary.close('}'));
 }
 
-std::string model_text(const SentencePieceModel& model, bool bpe, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last) {
-  List vocabulary(bpe ? '{' : '[');
+std::string model_text(const SentencePieceModel& model, SentencePieceModel::Type type, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last) {
+  using Type = SentencePieceModel::Type;
+  const bool scored = type == Type::unigram;
+  List vocabulary(scored ? '[' : '{');
   std::size_t id = 0;
   const auto add = [&](std::string_view text, double score) {
-    if (bpe) {
-      fmt::format_to(std::back_inserter(vocabulary.add()), "{}:{}", json_text(text), id++);
-    } else {
+    if (scored) {
       fmt::format_to(std::back_inserter(vocabulary.add()), "[{},{}]", json_text(text), nlohmann::json(score).dump());
+    } else {
+      fmt::format_to(std::back_inserter(vocabulary.add()), "{}:{}", json_text(text), id++);
     }
   };
   for (const std::string& text : first) add(text, 0);
   for (std::size_t i = drops; i < model.pieces.size(); ++i) add(model.pieces[i].text, double{model.pieces[i].score});
   for (const std::string& text : last) add(text, 0);
-  if (!bpe) return fmt::format(R"({{"type":"Unigram","unk_id":{},"byte_fallback":{},"vocab":{}}})", model.unk_id, model.byte_fallback, vocabulary.close(']'));
+  if (scored) return fmt::format(R"({{"type":"Unigram","unk_id":{},"byte_fallback":{},"vocab":{}}})", model.unk_id, model.byte_fallback, vocabulary.close(']'));
+  if (type == Type::word) return fmt::format(R"({{"type":"WordLevel","unk_token":{},"sentence_piece_words":true,"vocab":{}}})", json_text(model.unk_piece), vocabulary.close('}'));
   List merges('[');
-  for (const PieceMerge& merge : merges_of(model)) {
+  for (const PieceMerge& merge : type == Type::bpe ? merges_of(model) : std::vector<PieceMerge>()) {
     fmt::format_to(std::back_inserter(merges.add()), "[{},{}]", json_text(model.pieces[merge.left].text), json_text(model.pieces[merge.right].text));
   }
   return fmt::format(R"({{"type":"BPE","unk_token":{},"fuse_unk":true,"byte_fallback":{},"vocab":{},"merges":{}}})", json_text(model.unk_piece), model.byte_fallback,

@@ -19,7 +19,8 @@ std::string merges_model_text(const std::filesystem::path& folder);
 /// vocab.txt, a token a line: a WordPiece without options. Of equal lines the last counts. Throws as above.
 std::string word_list_model_text(const std::filesystem::path& folder);
 
-/// A SentencePiece model as BPE or Unigram: `first`, the pieces without the first `drops`, `last`.
-std::string model_text(const SentencePieceModel& model, bool bpe, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last);
+/// A SentencePiece model: `first`, the pieces without the first `drops`, `last`. `type` may differ from the model's own: a BPE, a Unigram,
+/// a BPE without merges for characters, a WordLevel that takes a whole text for words.
+std::string model_text(const SentencePieceModel& model, SentencePieceModel::Type type, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last);
 
 }  // namespace bigmodel::tokenizer

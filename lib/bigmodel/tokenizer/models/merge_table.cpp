@@ -20,9 +20,19 @@ void MergeTable::reserve(std::size_t merges) {
 }
 
 void MergeTable::add(std::uint32_t left, std::uint32_t right, std::uint32_t rank, std::uint32_t joined) {
-  if (slots_.size() * 3 < (size_ + 1) * 5) reserve(std::max<std::size_t>(8, size_ * 2));
+  if (slots_.size() * 3 < (size_ + waiting_.size() + 1) * 5) reserve(std::max<std::size_t>(8, size_ * 2) + waiting_.size());
+  last_joined_ = joined;
+  // The memory that an entry goes to is far from the last one's: it is on its way while others are read.
+  Entry& waiting = waiting_[additions_ % waiting_.size()];
+  if (additions_ >= waiting_.size()) place(waiting);
   ++additions_;
-  place({left, right, rank, joined});
+  waiting = {left, right, rank, joined};
+  __builtin_prefetch(&slots_[home(left, right)]);
+}
+
+void MergeTable::freeze() {
+  const std::size_t count = std::min(additions_, waiting_.size());
+  for (std::size_t i = additions_ - count; i < additions_; ++i) place(waiting_[i % waiting_.size()]);
 }
 
 void MergeTable::place(const Entry& entry) {

@@ -2,11 +2,13 @@
 // BPE's merges: a pair of ids, its rank and the id of the joined token.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 namespace bigmodel::tokenizer {
 
+/// Add all, then freeze(), then look up from any thread.
 class MergeTable {
  public:
   struct Entry {
@@ -19,6 +21,7 @@ class MergeTable {
   void reserve(std::size_t merges);
   /// A pair added again gets the new rank and id. `rank` < kNone.
   void add(std::uint32_t left, std::uint32_t right, std::uint32_t rank, std::uint32_t joined);
+  void freeze();
   /// rank == kNone where the pair does not merge.
   Entry find(std::uint32_t left, std::uint32_t right) const noexcept {
     if (slots_.empty()) return {};
@@ -30,6 +33,8 @@ class MergeTable {
   std::size_t size() const noexcept { return size_; }
   /// Calls of add(): the next rank.
   std::size_t additions() const noexcept { return additions_; }
+  /// The id that the last add() was called with.
+  std::uint32_t last_joined() const noexcept { return last_joined_; }
   const std::vector<Entry>& slots() const noexcept { return slots_; }
 
  private:
@@ -41,7 +46,9 @@ class MergeTable {
   }
 
   std::vector<Entry> slots_;
+  std::array<Entry, 16> waiting_;  ///< the last ones added
   std::size_t mask_ = 0, size_ = 0, additions_ = 0;
+  std::uint32_t last_joined_ = 0;
 };
 
 }  // namespace bigmodel::tokenizer

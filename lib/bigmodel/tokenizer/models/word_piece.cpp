@@ -65,14 +65,24 @@ void WordPiece::tokenize(std::string_view word, Scratch& scratch, std::vector<Mo
   }
 }
 
-WordLevel::WordLevel(Vocabulary vocabulary, std::string unk_token)
-    : vocabulary_(std::move(vocabulary)), unk_token_(std::move(unk_token)), unk_id_(vocabulary_.find(unk_token_)) {}
+WordLevel::WordLevel(Vocabulary vocabulary, std::string unk_token, bool marked_words)
+    : vocabulary_(std::move(vocabulary)), unk_token_(std::move(unk_token)), unk_id_(vocabulary_.find(unk_token_)), marked_words_(marked_words) {}
 
 void WordLevel::tokenize(std::string_view word, Scratch&, std::vector<ModelToken>& out) const {
-  std::optional<std::uint32_t> id = vocabulary_.find(word);
-  if (!id) id = unk_id_;
-  if (!id) no_unk_token("WordLevel", unk_token_);
-  out.push_back({*id, 0, static_cast<std::uint32_t>(word.size())});
+  constexpr std::string_view kMark = "\xE2\x96\x81";
+  bool after_unknown = false;
+  for (std::size_t begin = 0, end = 0; begin < word.size(); begin = end) {
+    end = marked_words_ ? std::min(word.find(kMark, begin + 1), word.size()) : word.size();
+    std::optional<std::uint32_t> id = vocabulary_.find(word.substr(begin, end - begin));
+    if (!id) id = unk_id_;
+    if (!id) no_unk_token("WordLevel", unk_token_);
+    if (after_unknown && id == unk_id_) {
+      out.back().end = static_cast<std::uint32_t>(end);
+    } else {
+      out.push_back({*id, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+    }
+    after_unknown = id == unk_id_;
+  }
 }
 
 }  // namespace bigmodel::tokenizer

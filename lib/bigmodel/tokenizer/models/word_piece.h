@@ -32,7 +32,8 @@ class WordPiece final : public Model {
 
 class WordLevel final : public Model {
  public:
-  WordLevel(Vocabulary vocabulary, std::string unk_token);
+  /// `marked_words`: a text is the words that begin with a U+2581, and unknown ones in a row are one token (SentencePiece).
+  WordLevel(Vocabulary vocabulary, std::string unk_token, bool marked_words = false);
 
   void tokenize(std::string_view word, Scratch& scratch, std::vector<ModelToken>& out) const override;
   std::size_t vocabulary_size() const override { return vocabulary_.size(); }
@@ -43,6 +44,7 @@ class WordLevel final : public Model {
   Vocabulary vocabulary_;
   std::string unk_token_;
   std::optional<std::uint32_t> unk_id_;
+  bool marked_words_;
 };
 
 }  // namespace bigmodel::tokenizer
