@@ -38,6 +38,7 @@ _bigmodel() {
         --attention) COMPREPLY=($(compgen -W 'flash eager' -- "$cur")); return ;;
         --prefill-chunk) COMPREPLY=(); return ;;
         --device) COMPREPLY=(); return ;;
+        --split) COMPREPLY=($(compgen -W 'layers tensor' -- "$cur")); return ;;
         --solve) COMPREPLY=($(compgen -W 'context batch dtype devices' -- "$cur")); return ;;
         --train) COMPREPLY=($(compgen -W 'full lora qlora' -- "$cur")); return ;;
         --optimizer) COMPREPLY=($(compgen -W 'adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd' -- "$cur")); return ;;
@@ -58,7 +59,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --machine --fits --solve --train --optimizer --sharding --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --split --machine --fits --solve --train --optimizer --sharding --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -36,6 +36,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l engine 
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l attention -d 'whether scores are kept whole' -x -a 'flash eager'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l prefill-chunk -d 'tokens of the prompts computed at once' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l device -d 'does it fit: 24GiB, "RTX 4090", 2xH100-80GB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l split -d 'how several devices share the model' -x -a 'layers tensor'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l machine -d 'does it fit into this machine\'s memory'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l fits -d 'exit with 1 where a row does not fit the device'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l solve -d 'the most that the device allows' -x -a 'context batch dtype devices'

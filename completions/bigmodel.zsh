@@ -65,6 +65,7 @@ _bigmodel() {
             '--attention[whether scores are kept whole]:KIND:(flash eager)' \
             '--prefill-chunk[tokens of the prompts computed at once]:TOKENS: ' \
             '--device[does it fit\: 24GiB, "RTX 4090", 2xH100-80GB]:DEVICE: ' \
+            '--split[how several devices share the model]:HOW:(layers tensor)' \
             '--machine[does it fit into this machine'\''s memory]' \
             '--fits[exit with 1 where a row does not fit the device]' \
             '*--solve[the most that the device allows]:WHAT:(context batch dtype devices)' \

@@ -50,6 +50,34 @@ TEST_SUITE("cli/estimate_inference") {
     CHECK(row["fit"]["verdict"] == "fits");
     CHECK(row["solve"]["context"] == 1024);
     CHECK(row["solve"]["devices"] == 1);
+    std::int64_t weights = 0, devices = 0;
+    for (const Json& share : row["fit"]["devices"]) {
+      weights += share["weights_bytes"].get<std::int64_t>() * share["count"].get<std::int64_t>();
+      devices += share["count"].get<std::int64_t>();
+    }
+    CHECK(weights == row["weights_bytes"]);
+    CHECK(devices == 2);
+  }
+
+  TEST_CASE("several devices: what each holds, by layers or divided") {
+    const RunResult layers = run({"gpt2", "--device", "3xT4"});
+    CHECK(layers.out.find("│ device │ layers │") != std::string::npos);
+    CHECK(layers.out.find("│ 1-6    │") != std::string::npos);
+    const RunResult tensor = run({"gpt2", "--device", "4xT4", "--split", "tensor"});
+    CHECK(tensor.out.find("part of 12") != std::string::npos);
+    CHECK(run({"gpt2", "--device", "T4"}).out.find("│ device │") == std::string::npos);
+    CHECK(run({"gpt2", "--device", "5xT4", "--split", "tensor"}).exit_code == 2);  // 12 heads
+    CHECK(run({"gpt2", "--device", "T4", "--split", "tensor"}).exit_code == 2);
+    CHECK(run({"gpt2", "--device", "200MiB", "--split", "tensor", "--solve", "devices"}).out.find("fewest devices: 2") != std::string::npos);
+    CHECK(run({"gpt2", "--engine", "llama.cpp", "--kv-dtype", "q8_0", "--attention", "eager"}).exit_code == 2);
+  }
+
+  TEST_CASE("where activations do not fit, smaller passes are a remedy that holds") {
+    const RunResult no = run({"gpt2", "--context", "1024", "--batch", "64", "--device", "3000MiB"});
+    const std::string::size_type at = no.out.find("prefill in chunks: --prefill-chunk ");
+    REQUIRE(at != std::string::npos);
+    const std::string chunk = no.out.substr(at + 35, no.out.find(';', at) - at - 35);
+    CHECK(run({"gpt2", "--context", "1024", "--batch", "64", "--device", "3000MiB", "--prefill-chunk", chunk, "--fits"}).exit_code == 0);
   }
 
   TEST_CASE("--fits answers with the exit code, and says what would help") {

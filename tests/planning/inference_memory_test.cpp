@@ -102,6 +102,78 @@ TEST_SUITE("planning/inference_memory") {
   }
 }
 
+TEST_SUITE("planning/device_split") {
+  TEST_CASE("whole layers in order: nothing is lost, and the fullest holds as little as it can") {
+    const InferencePlan plan = catalog_plan("meta-llama/Meta-Llama-3-8B");
+    const InferenceMemory memory = plan.memory({.dtype = DType::bfloat16, .context = 8192});
+    for (const std::int64_t devices : {1, 2, 3, 7, 32, 40}) {
+      CAPTURE(devices);
+      const std::vector<DeviceShare> shares = plan.split().over(devices, SplitMode::layers, memory.weights_bytes, 16, memory.cache);
+      std::int64_t weights = 0, caches = 0, layers = 0, count = 0;
+      for (const DeviceShare& share : shares) {
+        CHECK(share.first_device == count);
+        if (share.layers > 0) CHECK(share.first_layer == layers);
+        weights += share.weights_bytes * share.devices;
+        caches += share.cache_bytes * share.devices;
+        layers += share.layers * share.devices;
+        count += share.devices;
+      }
+      CHECK(weights == memory.weights_bytes);
+      CHECK(caches == memory.cache.total_bytes);
+      CHECK(layers == 32);
+      CHECK(count == devices);
+    }
+    // Two of them: the embedding with 16 layers, the head with the others.
+    const std::int64_t layer = INT64_C(2) * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336 + 2 * 4096), embedding = INT64_C(2) * 128256 * 4096;
+    const std::vector<DeviceShare> two = plan.split().over(2, SplitMode::layers, memory.weights_bytes, 16, memory.cache);
+    REQUIRE(two.size() == 2);
+    CHECK(two[0].weights_bytes == 16 * layer + embedding);
+    CHECK(two[1].cache_bytes == memory.cache.total_bytes / 2);
+  }
+
+  TEST_CASE("packed weights: what lies outside of layers stays wide") {
+    const InferencePlan plan = catalog_plan("meta-llama/Meta-Llama-3-8B");
+    const InferenceMemory memory = plan.memory({.dtype = DType::int4, .context = 1});
+    const DeviceShare first = plan.split().over(40, SplitMode::layers, memory.weights_bytes, 4, memory.cache).front();
+    CHECK(first.layers == 0);
+    CHECK(first.weights_bytes == INT64_C(2) * 128256 * 4096);
+  }
+
+  TEST_CASE("divided layers: key-value heads stay whole, latent caches lie everywhere, heads must divide") {
+    const InferencePlan llama = catalog_plan("meta-llama/Meta-Llama-3-8B");  // 32 heads, 8 of keys and values
+    const auto each = [](const InferencePlan& plan, std::int64_t devices) {
+      const InferenceMemory memory = plan.memory({.dtype = DType::bfloat16, .context = 1024});
+      return plan.split().over(devices, SplitMode::tensor, memory.weights_bytes, 16, memory.cache).front();
+    };
+    CHECK(each(llama, 4).cache_bytes == INT64_C(1024) * 131072 / 4);
+    CHECK(each(llama, 16).cache_bytes == INT64_C(1024) * 131072 / 8);
+    CHECK(each(llama, 4).weights_bytes == (INT64_C(16'060'522'496) + 512 + 3) / 4);
+    CHECK(each(catalog_plan("deepseek-ai/DeepSeek-V3"), 8).cache_bytes == INT64_C(1024) * 70272);
+    CHECK_THROWS_AS(each(llama, 3), UsageError);
+    // Every device has its part of the activations, and all of the hidden states.
+    InferenceRequest request{.dtype = DType::bfloat16, .context = 4096, .devices = 4};
+    const std::int64_t whole = llama.memory(request).prefill_activations.expected;
+    request.split = SplitMode::tensor;
+    const std::int64_t part = llama.memory(request).prefill_activations.expected;
+    CHECK(part < whole / 2);
+    CHECK(part > whole / 4);
+  }
+
+  TEST_CASE("engines refuse caches that they do not keep") {
+    const InferencePlan plan = catalog_plan("gpt2");
+    const auto ask = [&](CacheEngine engine, const char* format, bool eager) {
+      return plan.memory({.context = 10, .kv_format = find_kv_format(format), .engine = engine, .eager_attention = eager});
+    };
+    CHECK_THROWS_WITH_AS(ask(CacheEngine::llama_cpp, "q8_0", true), doctest::Contains("flash attention"), UsageError);
+    CHECK_THROWS_AS(ask(CacheEngine::llama_cpp, "fp8", false), UsageError);
+    CHECK_THROWS_AS(ask(CacheEngine::vllm, "iq4_nl", false), UsageError);
+    CHECK_NOTHROW(ask(CacheEngine::llama_cpp, "q8_0", false));
+    CHECK_NOTHROW(ask(CacheEngine::llama_cpp, "bf16", true));
+    CHECK_NOTHROW(ask(CacheEngine::vllm, "fp8", true));
+    CHECK_NOTHROW(ask(CacheEngine::exact, "q4_0", true));
+  }
+}
+
 TEST_SUITE("planning/fit") {
   TEST_CASE("the largest context fits and one token more does not") {
     const InferencePlan plan = catalog_plan("meta-llama/Meta-Llama-3-8B");
@@ -110,33 +182,33 @@ TEST_SUITE("planning/fit") {
     const auto verdict = [&](std::int64_t context) {
       InferenceRequest r = request;
       r.context = context;
-      return fit_inference(plan, r, pool, 0).verdict;
+      return fit_inference(plan, r, pool).verdict;
     };
-    const std::optional<std::int64_t> most = largest_context(plan, request, pool, 0, 1 << 24);
+    const std::optional<std::int64_t> most = largest_context(plan, request, pool, 1 << 24);
     REQUIRE(most.has_value());
     CHECK(verdict(*most) == FitVerdict::tight);
     CHECK(verdict(*most + 1) == FitVerdict::no);
     CHECK(verdict(100) == FitVerdict::fits);
-    CHECK(largest_context(plan, request, pool, 0, 500) == 500);
-    CHECK(!largest_context(plan, request, parse_device_pool("8GiB"), 0, 500).has_value());
-    CHECK(fit_inference(plan, request, parse_device_pool("8GiB"), 0).free_bytes < 0);
+    CHECK(largest_context(plan, request, pool, 500) == 500);
+    CHECK(!largest_context(plan, request, parse_device_pool("8GiB"), 500).has_value());
+    CHECK(fit_inference(plan, request, parse_device_pool("8GiB")).free_bytes < 0);
   }
 
   TEST_CASE("a batch, and the fewest devices") {
     const InferencePlan plan = catalog_plan("meta-llama/Meta-Llama-3-8B");
     const InferenceRequest request{.dtype = DType::bfloat16, .context = 8192};
-    const std::optional<std::int64_t> batch = largest_batch(plan, request, parse_device_pool("80GiB"), 0);
+    const std::optional<std::int64_t> batch = largest_batch(plan, request, parse_device_pool("80GiB"));
     REQUIRE(batch.has_value());
     CHECK(*batch > 30);
     InferenceRequest more = request;
     more.batch = *batch + 1;
-    CHECK(fit_inference(plan, more, parse_device_pool("80GiB"), 0).verdict == FitVerdict::no);
-    CHECK(fewest_devices(plan, request, parse_device_pool("24GiB"), 0) == 1);
-    const std::optional<std::int64_t> devices = fewest_devices(plan, request, parse_device_pool("8GiB"), kGiB / 2);
+    CHECK(fit_inference(plan, more, parse_device_pool("80GiB")).verdict == FitVerdict::no);
+    CHECK(fewest_devices(plan, request, parse_device_pool("24GiB")) == 1);
+    const std::optional<std::int64_t> devices = fewest_devices(plan, request, parse_device_pool("8GiB"));
     REQUIRE(devices.has_value());
-    CHECK(fit_inference(plan, request, parse_device_pool(std::to_string(*devices) + "x8GiB"), kGiB / 2).verdict != FitVerdict::no);
-    CHECK(fit_inference(plan, request, parse_device_pool(std::to_string(*devices - 1) + "x8GiB"), kGiB / 2).verdict == FitVerdict::no);
-    CHECK(!fewest_devices(plan, request, parse_device_pool("1MiB"), 0).has_value());
+    CHECK(fit_inference(plan, request, parse_device_pool(std::to_string(*devices) + "x8GiB")).verdict != FitVerdict::no);
+    CHECK(fit_inference(plan, request, parse_device_pool(std::to_string(*devices - 1) + "x8GiB")).verdict == FitVerdict::no);
+    CHECK(!fewest_devices(plan, request, parse_device_pool("1MiB")).has_value());
   }
 
   TEST_CASE("devices by name and size") {

@@ -9,15 +9,15 @@
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/model/attention_keys.h"
-#include "bigmodel/planning/memory_estimate.h"
 #include "render/digits.h"
 
 namespace bigmodel::app {
 namespace {
 
 constexpr std::int64_t kUsualContext = 4096;
+constexpr std::int64_t kLargestChunk = 8192, kSmallestChunk = 256;  // tried as remedies
 constexpr std::string_view kAsking[] = {"context", "batch", "beams", "kv-dtype", "engine", "attention", "prefill-chunk",
-                                        "device",  "machine", "fits", "solve", "report"};
+                                        "device",  "split", "machine", "fits", "solve", "report"};
 
 CacheEngine engine_of(const std::string& text) {
   if (text == "hf") return CacheEngine::hf;
@@ -60,42 +60,59 @@ KvFormat kv_format_of(const std::string& text) {
                    did_you_mean(text, names));
 }
 
-/// What would make it fit, what costs least first: a smaller cache, a shorter context, fewer sequences, narrower weights, more devices.
-std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceResult& result, const MemoryEstimate& layers, DType dtype,
-                                     std::int64_t largest_layer) {
+/// What would make it fit, what costs least first: smaller passes, a smaller cache, a shorter context, fewer sequences, narrower weights,
+/// more devices.
+std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceResult& result, DType dtype) {
   std::vector<std::string> out;
   InferenceRequest request = result.request;
   request.dtype = dtype;
   const DevicePool& pool = *result.pool;
-  const auto helps = [&](const InferenceRequest& changed, std::int64_t layer) {
-    return fit_inference(plan, changed, pool, layer).verdict != FitVerdict::no;
+  const auto helps = [&](const InferenceRequest& changed) {
+    try {
+      return fit_inference(plan, changed, pool).verdict != FitVerdict::no;
+    } catch (const UsageError&) {
+      return false;  // not with this engine
+    }
   };
-  for (const char* name : {"fp8", "q4_0"}) {
+  if (request.eager_attention) {
+    InferenceRequest changed = request;
+    changed.eager_attention = false;
+    if (helps(changed)) out.emplace_back("--attention flash");
+  }
+  for (std::int64_t chunk = kLargestChunk; chunk >= kSmallestChunk; chunk /= 2) {
+    if (chunk >= result.rows.front().memory.prefill_tokens) continue;
+    InferenceRequest changed = request;
+    changed.prefill_chunk = chunk;
+    if (!helps(changed)) continue;
+    out.push_back(fmt::format("prefill in chunks: --prefill-chunk {}", chunk));
+    break;
+  }
+  for (const char* name : {"fp8", "q8_0", "q4_0"}) {
     InferenceRequest changed = request;
     changed.kv_format = find_kv_format(name);
-    if (changed.kv_format && helps(changed, largest_layer)) {
+    if (changed.kv_format && helps(changed)) {
       out.push_back(fmt::format("--kv-dtype {}", name));
       break;
     }
   }
-  if (const auto tokens = largest_context(plan, request, pool, largest_layer, request.context); tokens && *tokens < request.context) {
+  if (const auto tokens = largest_context(plan, request, pool, request.context); tokens && *tokens < request.context) {
     out.push_back(fmt::format("--context {}", *tokens));
   }
   if (request.batch > 1) {
-    if (const auto batch = largest_batch(plan, request, pool, largest_layer); batch) out.push_back(fmt::format("--batch {}", *batch));
+    if (const auto batch = largest_batch(plan, request, pool); batch) out.push_back(fmt::format("--batch {}", *batch));
   }
-  for (const DtypeEstimate& narrower : layers.dtypes) {
+  for (const DType narrower : {DType::float16, DType::int8, DType::int4}) {
     if (request.stored_weights_bytes) break;  // packed already
-    if (bit_size(narrower.dtype) >= bit_size(dtype)) continue;
+    if (bit_size(narrower) >= bit_size(dtype)) continue;
     InferenceRequest changed = request;
-    changed.dtype = narrower.dtype;
-    if (helps(changed, narrower.largest_layer_bytes)) {
-      out.push_back(fmt::format("--dtypes {}", name(narrower.dtype)));
+    changed.dtype = narrower;
+    if (helps(changed)) {
+      out.push_back(fmt::format("--dtypes {}", name(narrower)));
       break;
     }
   }
   if (!pool.source.starts_with("available")) {
-    if (const auto devices = fewest_devices(plan, request, pool, largest_layer)) out.push_back(fmt::format("--device \"{}x{}\"", *devices, pool.name));
+    if (const auto devices = fewest_devices(plan, request, pool)) out.push_back(fmt::format("--device \"{}x{}\"", *devices, pool.name));
   }
   out.push_back("a device_map with RAM and disk (bigmodel infer-device-map)");
   return out;
@@ -161,7 +178,15 @@ std::vector<OptionSpec> inference_option_rows() {
        .kind = ValueKind::text,
        .value_name = "DEVICE",
        .help = "does it fit: 24GiB, \"RTX 4090\", 2xH100-80GB",
-       .more = "Several equal devices share the layers evenly."},
+       .more = "Several equal devices share the model as --split says."},
+      {.name = "split",
+       .kind = ValueKind::choice,
+       .value_name = "HOW",
+       .help = "how several devices share the model",
+       .default_text = "layers",
+       .choices = {"layers", "tensor"},
+       .more = "layers: whole ones, in order (pipeline, device map). tensor: every layer is divided; the devices must divide its heads, "
+               "fewer key-value heads than devices are kept several times, latent caches on every one."},
       {.name = "machine", .help = "does it fit into this machine's memory"},
       {.name = "fits", .help = "exit with 1 where a row does not fit the device"},
       {.name = "solve",
@@ -215,6 +240,10 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
   out.request.prefill_chunk = positive(options, "prefill-chunk", 0);
   out.request.engine = engine_of(out.engine);
   out.request.eager_attention = options.text("attention") == "eager";
+  if (options.text("split") == "tensor") out.request.split = SplitMode::tensor;
+  if (options.given("split") && (!out.pool || out.pool->count == 1) && std::ranges::find(out.solve, "devices") == out.solve.end()) {
+    throw UsageError("--split: one device has nothing to share", "name several, such as --device 2xH100");
+  }
   if (const auto format = options.find_text("kv-dtype")) out.request.kv_format = kv_format_of(*format);
   out.most_context = stated > 0 ? stated : kMostTokens;
 
@@ -222,27 +251,22 @@ InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel&
   const bool as_stored = stored != nullptr && !options.given("dtypes");
   if (!options.given("dtypes")) dtypes = {as_stored ? stored->compute_dtype : graph.stored_dtype.value_or(DType::float16)};
   if (as_stored) out.request.stored_weights_bytes = stored->weights.bytes;
-  const std::vector<DType> narrower = {DType::float16, DType::int8, DType::int4};
-  const MemoryEstimate layers = estimate_memory(graph, dtypes);
-  for (std::size_t i = 0; i < dtypes.size(); ++i) {
+  for (const DType dtype : dtypes) {
     InferenceRequest request = out.request;
-    request.dtype = dtypes[i];
+    request.dtype = dtype;
     request.devices = out.pool ? out.pool->count : 1;
-    const std::int64_t layer = layers.dtypes[i].largest_layer_bytes;
-    InferenceRow row{.dtype = dtypes[i], .label = as_stored ? stored->weights.method : std::string(name(dtypes[i])), .memory = plan.memory(request), .largest_layer_bytes = layer, .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
+    InferenceRow row{.dtype = dtype, .label = as_stored ? stored->weights.method : std::string(name(dtype)), .memory = plan.memory(request), .fit = {}, .solved_context = {}, .solved_batch = {}, .solved_devices = {}};
     if (out.pool) {
-      row.fit = fit_inference(plan, request, *out.pool, layer);
+      row.fit = fit_inference(plan, request, *out.pool);
       for (const std::string& what : out.solve) {
-        if (what == "context") row.solved_context = largest_context(plan, request, *out.pool, layer, out.most_context);
-        if (what == "batch") row.solved_batch = largest_batch(plan, request, *out.pool, layer);
-        if (what == "devices") row.solved_devices = fewest_devices(plan, request, *out.pool, layer);
+        if (what == "context") row.solved_context = largest_context(plan, request, *out.pool, out.most_context);
+        if (what == "batch") row.solved_batch = largest_batch(plan, request, *out.pool);
+        if (what == "devices") row.solved_devices = fewest_devices(plan, request, *out.pool);
       }
       if (!out.widest_dtype && row.fit->verdict != FitVerdict::no) out.widest_dtype = row.label;
-      if (out.rows.empty() && row.fit->verdict == FitVerdict::no) {
-        out.remedies = remedies_of(plan, out, estimate_memory(graph, narrower), dtypes[i], layer);
-      }
     }
     out.rows.push_back(std::move(row));
+    if (out.rows.size() == 1 && out.pool && out.rows.front().fit->verdict == FitVerdict::no) out.remedies = remedies_of(plan, out, dtype);
   }
   for (const std::string& unread : out.unread) out.warnings.push_back(unread);
   for (const std::string& unknown : out.rows.front().memory.unknown) {

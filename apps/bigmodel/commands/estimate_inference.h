@@ -26,7 +26,6 @@ struct InferenceRow {
   DType dtype = DType::float16;
   std::string label;             ///< the dtype's name, or the quantisation method of weights as stored
   InferenceMemory memory;
-  std::int64_t largest_layer_bytes = 0;
   std::optional<Fit> fit;
   std::optional<std::int64_t> solved_context, solved_batch, solved_devices;  ///< where asked for and where there is one
 };
@@ -50,8 +49,8 @@ struct InferenceResult {
   bool fits() const;
 };
 
-/// Rows of the option table: --context, --batch, --beams, --kv-dtype, --engine, --attention, --prefill-chunk, --device, --machine,
-/// --fits, --solve.
+/// Rows of the option table: --context, --batch, --beams, --kv-dtype, --engine, --attention, --prefill-chunk, --device, --split,
+/// --machine, --fits, --solve.
 std::vector<OptionSpec> inference_option_rows();
 
 /// Whether the call asks for any of it. `trains`: devices and attention are then asked about for training.

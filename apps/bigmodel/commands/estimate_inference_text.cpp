@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kBarCells = 40;
+constexpr int kBarCells = 40, kDeviceBarCells = 16;
 
 std::string binary(std::int64_t size_bytes) {
   if (size_bytes < 0) return fmt::format("-{}", binary(-size_bytes));
@@ -81,9 +81,44 @@ std::string solved_lines(const InferenceResult& result) {
   return out;
 }
 
+/// "0-2", "3"; layers as "0-15", "0-31, 8 each", or "part of 32".
+std::string numbers(std::int64_t first, std::int64_t count) {
+  return count == 1 ? fmt::format("{}", first) : fmt::format("{}-{}", first, first + count - 1);
+}
+
+std::string layers_of(const DeviceShare& share, SplitMode mode) {
+  if (mode == SplitMode::tensor) return fmt::format("part of {}", share.layers);
+  if (share.layers == 0) return "-";
+  const std::string all = numbers(share.first_layer, share.layers * share.devices);
+  return share.devices == 1 ? all : fmt::format("{}, {} each", all, share.layers);
+}
+
+std::int64_t free_on(const Fit& fit, const DeviceShare& share) {
+  return fit.usable_bytes - share.bytes() - fit.activations.expected - fit.overhead.expected;
+}
+
+/// What each device holds; one row for neighbours that hold the same.
+TextTable device_table(const InferenceResult& result, const Terminal& terminal) {
+  TextTable table{{{"dtype"}, {"device"}, {"layers"}, {"weights", Align::right}, {"KV cache", Align::right}, {"activations", Align::right},
+                   {"overhead", Align::right}, {"free", Align::right}, {"use"}},
+                  {}};
+  for (const InferenceRow& row : result.rows) {
+    const Fit& fit = *row.fit;
+    for (const DeviceShare& share : fit.shares) {
+      const std::int64_t left = free_on(fit, share);
+      const double used = static_cast<double>(fit.usable_bytes - left) / static_cast<double>(std::max<std::int64_t>(fit.usable_bytes, 1));
+      table.rows.push_back({row.label, numbers(share.first_device, share.devices), layers_of(share, result.request.split), binary(share.weights_bytes),
+                            binary(share.cache_bytes), binary(fit.activations.expected), binary(fit.overhead.expected), binary(left),
+                            fmt::format("{} {:3.0f} %", bar(used, kDeviceBarCells, terminal), 100 * used)});
+    }
+  }
+  return table;
+}
+
 std::string fit_lines(const InferenceResult& result, const Terminal& terminal) {
   std::string out = pool_line(*result.pool);
   for (const InferenceRow& row : result.rows) out += fit_line(row.label, row.fit->verdict, row.fit->needed, row.fit->usable_bytes, terminal);
+  if (result.pool->count > 1) out += box_table(device_table(result, terminal), terminal);
   if (!result.remedies.empty()) out += fmt::format("what would make it fit: {}\n", fmt::join(result.remedies, "; "));
   return out;
 }
@@ -134,11 +169,21 @@ std::string inference_markdown(const InferenceResult& result) {
                             std::string(to_string(row.fit->verdict)), binary(row.fit->needed.expected), binary(row.fit->free_bytes)});
     }
     out += fmt::format("\n{}", markdown_table(table));
+    if (result.pool->count > 1) out += fmt::format("\n{}", markdown_table(device_table(result, {})));
   }
   return out;
 }
 
 Json inference_json(const InferenceResult& result) {
+  const auto devices_json = [](const Fit& fit) {
+    Json out = Json::array();
+    for (const DeviceShare& share : fit.shares) {
+      out.push_back({{"first", share.first_device}, {"count", share.devices}, {"first_layer", share.first_layer}, {"layers", share.layers},
+                     {"weights_bytes", share.weights_bytes}, {"kv_cache_bytes", share.cache_bytes}, {"activations", range_json(fit.activations)},
+                     {"overhead", range_json(fit.overhead)}, {"free_bytes", free_on(fit, share)}});
+    }
+    return out;
+  };
   Json json{{"class", result.class_name},
             {"context", result.request.context},
             {"batch", result.request.batch},
@@ -148,6 +193,7 @@ Json inference_json(const InferenceResult& result) {
             {"parameters", result.parameters},
             {"active_parameters", result.active_parameters}};
   if (result.pool) json["device"] = pool_json(*result.pool);
+  if (result.pool && result.pool->count > 1) json["split"] = result.request.split == SplitMode::tensor ? "tensor" : "layers";
   Json rows = Json::array();
   for (const InferenceRow& row : result.rows) {
     const InferenceMemory& m = row.memory;
@@ -167,7 +213,8 @@ Json inference_json(const InferenceResult& result) {
               {"total", range_json(m.total)}};
     if (row.fit) {
       item["fit"] = {{"verdict", to_string(row.fit->verdict)}, {"weights_bytes", row.fit->weights_bytes},
-                     {"kv_cache_bytes", row.fit->cache_bytes}, {"needed", range_json(row.fit->needed)}, {"free_bytes", row.fit->free_bytes}};
+                     {"kv_cache_bytes", row.fit->cache_bytes}, {"needed", range_json(row.fit->needed)}, {"free_bytes", row.fit->free_bytes},
+                     {"devices", devices_json(*row.fit)}};
     }
     Json solved = Json::object();
     if (row.solved_context) solved["context"] = *row.solved_context;

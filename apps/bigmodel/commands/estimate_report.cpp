@@ -74,7 +74,7 @@ Json point_of(const InferenceResult& result, const InferenceRow& row, std::int64
   const InferenceMemory m = result.plan->memory(request);
   const std::int64_t activations = m.total.expected - m.weights_bytes - m.cache.total_bytes - m.overhead.expected;
   Json out = {m.weights_bytes, m.cache.total_bytes, activations, m.overhead.expected, m.total.expected, m.total.low, m.total.high};
-  if (result.pool) out.push_back(to_string(fit_inference(*result.plan, request, *result.pool, row.largest_layer_bytes).verdict));
+  if (result.pool) out.push_back(to_string(fit_inference(*result.plan, request, *result.pool).verdict));
   return out;
 }
 

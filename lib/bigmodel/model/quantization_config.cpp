@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 
@@ -18,7 +19,6 @@ using Reach = QuantizationConfig::Reach;
 constexpr std::string_view kObject = "quantised weights";
 constexpr std::int64_t kLargestGroup = std::int64_t{1} << 31;
 
-std::int64_t parts(std::int64_t count, std::int64_t size) { return count / size + (count % size != 0 ? 1 : 0); }
 
 const std::string* text_of(const spec::Map& map, std::string_view key) {
   const spec::Value* value = spec::find(map, key);
@@ -388,19 +388,19 @@ const spec::Map* quantization_map(const spec::Map& config) {
 std::int64_t packed_bytes(const PackedForm& form, std::int64_t out, std::int64_t in) {
   const auto mul = [](std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); };
   const auto add = [](std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); };
-  const auto bytes = [&](std::int64_t count, int width) { return parts(mul(count, width), 8); };
+  const auto bytes = [&](std::int64_t count, int width) { return ceil_div<std::int64_t>(mul(count, width), 8); };
   const std::int64_t elements = mul(out, in);
   std::int64_t scales = 0;
   switch (form.scales) {
     case Scales::none: break;
     case Scales::row: scales = out; break;
-    case Scales::group: scales = mul(out, parts(in, form.group)); break;
-    case Scales::run: scales = parts(elements, form.group); break;
-    case Scales::tile: scales = mul(parts(out, form.group), parts(in, form.group_columns)); break;
+    case Scales::group: scales = mul(out, ceil_div<std::int64_t>(in, form.group)); break;
+    case Scales::run: scales = ceil_div<std::int64_t>(elements, form.group); break;
+    case Scales::tile: scales = mul(ceil_div<std::int64_t>(out, form.group), ceil_div<std::int64_t>(in, form.group_columns)); break;
     case Scales::tensor: scales = 1; break;
   }
   std::int64_t total = add(bytes(elements, form.element_bits), add(bytes(scales, form.scale_bits), bytes(scales, form.zero_bits)));
-  if (form.scales_per_scale > 0) total = add(total, mul(4, parts(scales, form.scales_per_scale)));
+  if (form.scales_per_scale > 0) total = add(total, mul(4, ceil_div<std::int64_t>(scales, form.scales_per_scale)));
   return add(total, add(mul(form.bytes_per_input, in), form.bytes_per_matrix));
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 
@@ -14,8 +15,6 @@ constexpr std::int64_t kMostBatch = 1'000'000;
 constexpr std::int64_t kMostDevices = 4096;
 
 std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, "fit"); }
-
-std::int64_t share(std::int64_t bytes, std::int64_t count) { return bytes / count + (bytes % count != 0 ? 1 : 0); }
 
 /// The largest of low..high for which `fits` holds, given that it holds up to some point and then no more.
 std::optional<std::int64_t> largest(std::int64_t low, std::int64_t high, const std::function<bool(std::int64_t)>& fits) {
@@ -48,17 +47,17 @@ std::string_view to_string(FitVerdict verdict) noexcept {
   return "no";
 }
 
-Fit fit_inference(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool, std::int64_t largest_layer_bytes) {
+Fit fit_inference(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool) {
   request.devices = pool.count;
   const InferenceMemory memory = plan.memory(request);
   Fit out;
   out.usable_bytes = pool.usable_bytes;
-  out.weights_bytes = share(memory.weights_bytes, pool.count);
-  if (pool.count > 1) out.weights_bytes = std::min(add(out.weights_bytes, largest_layer_bytes), memory.weights_bytes);
-  out.cache_bytes = share(memory.cache.total_bytes, pool.count);
+  out.shares = plan.split().over(pool.count, request.split, memory.weights_bytes, bit_size(request.dtype), memory.cache);
+  out.weights_bytes = fullest(out.shares).weights_bytes;
+  out.cache_bytes = fullest(out.shares).cache_bytes;
   out.activations = memory.activations();
-  out.overhead = {share(memory.overhead.low, pool.count), share(memory.overhead.expected, pool.count),
-                  share(memory.overhead.high, pool.count)};
+  out.overhead = {ceil_div(memory.overhead.low, pool.count), ceil_div(memory.overhead.expected, pool.count),
+                  ceil_div(memory.overhead.high, pool.count)};
   const std::int64_t fixed = add(out.weights_bytes, out.cache_bytes);
   out.needed = ByteRange{fixed, fixed, fixed} + out.activations + out.overhead;
   out.free_bytes = out.usable_bytes - out.needed.expected;
@@ -69,28 +68,31 @@ Fit fit_inference(const InferencePlan& plan, InferenceRequest request, const Dev
   return out;
 }
 
-std::optional<std::int64_t> largest_context(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool,
-                                            std::int64_t largest_layer_bytes, std::int64_t most_tokens) {
+std::optional<std::int64_t> largest_context(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool, std::int64_t most_tokens) {
   return largest(1, std::max<std::int64_t>(most_tokens, 1), [&](std::int64_t tokens) {
     request.context = tokens;
-    return fits_at_all([&] { return fit_inference(plan, request, pool, largest_layer_bytes); });
+    return fits_at_all([&] { return fit_inference(plan, request, pool); });
   });
 }
 
-std::optional<std::int64_t> largest_batch(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool,
-                                          std::int64_t largest_layer_bytes) {
+std::optional<std::int64_t> largest_batch(const InferencePlan& plan, InferenceRequest request, const DevicePool& pool) {
   return largest(1, kMostBatch, [&](std::int64_t batch) {
     request.batch = batch;
-    return fits_at_all([&] { return fit_inference(plan, request, pool, largest_layer_bytes); });
+    return fits_at_all([&] { return fit_inference(plan, request, pool); });
   });
 }
 
-std::optional<std::int64_t> fewest_devices(const InferencePlan& plan, InferenceRequest request, DevicePool pool,
-                                           std::int64_t largest_layer_bytes) {
+std::optional<std::int64_t> fewest_devices(const InferencePlan& plan, InferenceRequest request, DevicePool pool) {
   const auto fits_on = [&](std::int64_t count) {
     pool.count = count;
-    return fits_at_all([&] { return fit_inference(plan, request, pool, largest_layer_bytes); });
+    return fits_at_all([&] { return fit_inference(plan, request, pool); });
   };
+  if (request.split == SplitMode::tensor) {
+    for (std::int64_t count = 1; count <= kMostDevices; ++count) {
+      if (plan.split().divides(count) && fits_on(count)) return count;
+    }
+    return std::nullopt;
+  }
   // More devices never make it worse but from one to two, where the overhead of communication comes in.
   if (fits_on(1)) return 1;
   if (!fits_on(kMostDevices)) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/model/block_facts.h"
@@ -80,6 +81,29 @@ std::int64_t default_chunk(CacheEngine engine, std::int64_t tokens) {
   return tokens;
 }
 
+/// Which quantised caches an engine has: llama.cpp GGML's blocks, of values only where attention is fused; vLLM bytes and NVFP4.
+void check_kv_format(const KvFormat& format, const InferenceRequest& request) {
+  const bool ggml = format.name.find('_') != std::string_view::npos;  // q8_0, iq4_nl: names of blocks
+  const bool packed = ggml || format.name == "fp8" || format.name == "int8" || format.name == "nvfp4";
+  if (!packed) return;
+  if (request.engine == CacheEngine::llama_cpp && !ggml) {
+    throw UsageError(fmt::format("KV cache: llama.cpp keeps none in {}", format.name), "use q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, float16 or bfloat16");
+  }
+  if (request.engine == CacheEngine::llama_cpp && request.eager_attention) {
+    throw UsageError(fmt::format("KV cache: llama.cpp quantises values only with flash attention, got {} with eager attention", format.name),
+                     "use --attention flash, or --kv-dtype float16");
+  }
+  if (request.engine == CacheEngine::vllm && ggml) {
+    throw UsageError(fmt::format("KV cache: vLLM keeps none in {}", format.name), "use fp8, nvfp4, float16 or bfloat16");
+  }
+}
+
+/// Of one device where all share every layer. The hidden states are whole on each.
+ActivationWidths divided(ActivationWidths widths, std::int64_t devices) {
+  for (std::int64_t* width : {&widths.attention, &widths.heads, &widths.feed_forward, &widths.vocabulary}) *width = ceil_div(*width, devices);
+  return widths;
+}
+
 /// From half of the formula (buffers of one layer reused by its parts) to twice (allocator's blocks, copies in flight).
 ByteRange around(std::int64_t bytes) { return {bytes / 2, bytes, mul(bytes, 2)}; }
 
@@ -92,7 +116,7 @@ ByteRange larger(const ByteRange& a, const ByteRange& b) {
 }
 
 InferencePlan::InferencePlan(const MetaGraph& graph)
-    : cache_(plan_cache(graph)), widths_(activation_widths(graph)), loaded_(graph) {
+    : cache_(plan_cache(graph)), widths_(activation_widths(graph)), split_(graph, cache_), loaded_(graph) {
   const ParameterCounter::Count count = ParameterCounter().below(*graph.root);
   parameters_ = graph_totals(graph).parameters;
   // Tied tensors stand twice in the tree: the same number of elements leaves both counts.
@@ -112,6 +136,8 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
   if (!weights.assumption.empty()) out.assumptions.push_back(weights.assumption);
   const std::optional<KvFormat> same = kv_format(request.dtype);
   out.kv_format = request.kv_format ? *request.kv_format : same && bit_size(request.dtype) >= 16 ? *same : KvFormat{};
+  check_kv_format(out.kv_format, request);
+  const ActivationWidths widths = request.split == SplitMode::tensor ? divided(widths_, request.devices) : widths_;
   const DType compute_dtype = is_floating_point(request.dtype) && bit_size(request.dtype) >= 16 ? request.dtype : DType::float16;
   out.cache = cache_size(cache_, {.context = request.context,
                                   .batch = request.batch,
@@ -132,10 +158,10 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
                          .dtype = compute_dtype,
                          .eager_attention = request.eager_attention,
                          .all_logits = request.all_logits};
-  out.prefill_activations = around(activation_size(widths_, pass).peak_bytes);
+  out.prefill_activations = around(activation_size(widths, pass).peak_bytes);
   pass.tokens = pass.sequences = sequences;
   pass.all_logits = false;
-  out.decode_activations = around(activation_size(widths_, pass).peak_bytes);
+  out.decode_activations = around(activation_size(widths, pass).peak_bytes);
   if (request.engine == CacheEngine::vllm) {
     // The warm-up also runs the sampler over every sequence slot; its peak does not shrink with the request.
     const std::int64_t measured = has_experts() ? 7380 * kMiB * 1024 / 1000 : 5640 * kMiB * 1024 / 1000;

@@ -11,6 +11,7 @@
 #include "bigmodel/core/dtype.h"
 #include "bigmodel/model/meta_graph.h"
 #include "bigmodel/planning/activations.h"
+#include "bigmodel/planning/device_split.h"
 #include "bigmodel/planning/kv_cache.h"
 #include "bigmodel/planning/loaded_bytes.h"
 
@@ -38,7 +39,8 @@ struct InferenceRequest {
   bool eager_attention = false;           ///< scores are materialised
   std::int64_t prefill_chunk = 0;         ///< tokens computed at once, of all sequences; 0: the engine's default
   bool all_logits = false;                ///< of every token of the prompt
-  std::int64_t devices = 1;               ///< that share the model evenly; overheads are per device
+  std::int64_t devices = 1;               ///< that share the model; overheads are per device
+  SplitMode split = SplitMode::layers;    ///< how they share it; of divided layers each device has its part of the activations
 };
 
 struct InferenceMemory {
@@ -46,7 +48,7 @@ struct InferenceMemory {
   KvFormat kv_format;
   CacheSize cache;
   std::int64_t prefill_tokens = 0;        ///< computed at once, of all sequences
-  ByteRange prefill_activations, decode_activations;
+  ByteRange prefill_activations, decode_activations;  ///< of one device
   ByteRange overhead;                     ///< of the runtime, all devices together
   ByteRange load, prefill, decode;        ///< sums of each phase
   ByteRange total;                        ///< the largest phase
@@ -62,11 +64,13 @@ class InferencePlan {
  public:
   explicit InferencePlan(const MetaGraph& graph);
 
-  /// Throws UsageError for counts that make no sense, FormatError where a size does not fit 64 bits.
+  /// Throws UsageError for counts that make no sense and for caches that the engine does not keep, FormatError where a size does not
+  /// fit 64 bits.
   InferenceMemory memory(const InferenceRequest& request) const;
 
   const CachePlan& cache() const { return cache_; }
   const ActivationWidths& widths() const { return widths_; }
+  const DeviceSplit& split() const { return split_; }
   /// Whether a token visits some experts only.
   bool has_experts() const { return widths_.experts > 0; }
   /// Elements of parameters, and those that one token uses: equal without experts.
@@ -76,6 +80,7 @@ class InferencePlan {
  private:
   CachePlan cache_;
   ActivationWidths widths_;
+  DeviceSplit split_;
   LoadedSizes loaded_;
   std::int64_t parameters_ = 0;
   std::int64_t active_parameters_ = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/parse_number.h"
@@ -23,7 +24,6 @@ constexpr std::int64_t kBucketElements = 500'000'000;  // DeepSpeed's reduce_buc
 
 std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
 std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
-std::int64_t share(std::int64_t bytes, std::int64_t count) { return bytes / count + (bytes % count != 0 ? 1 : 0); }
 
 std::int64_t number_of(std::string_view text, std::string_view whole) {
   const std::optional<std::int64_t> value = parse_number<std::int64_t>(text);
@@ -62,7 +62,7 @@ const std::vector<OptimizerKind>& optimizer_kinds() {
       {.name = "adafactor", .factored = true},
       {.name = "lion", .moments = 1},
       {.name = "lion-8bit", .moments_8bit = 1},
-      {.name = "muon", .moments = 1},
+      {.name = "muon", .moments = 1, .adam_outside = true},
       {.name = "rmsprop", .moments = 1},
       {.name = "sgd-momentum", .moments = 1},
       {.name = "sgd"},
@@ -135,24 +135,30 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   const int element = bit_size(request.dtype) / 8;
   const Sharding& sharding = request.sharding;
   const std::int64_t base = weights_bytes(request);
-  std::int64_t trainable = shape_.elements.all(), small = shape_.elements.small, factors = shape_.elements.rows_and_columns;
-  std::int64_t vectors = shape_.elements.vectors;
+  std::int64_t trainable = shape_.elements.all(), unpacked = shape_.elements.unpacked, blocks = shape_.elements.blocks;
+  std::int64_t factors = shape_.elements.rows_and_columns, vectors = shape_.elements.vectors, outside = trainable - shape_.elements.hidden_matrices;
   int trained_element = element;  // of a trainable parameter
   if (adapts) {
     const std::int64_t sides = add(adapters_->inputs, adapters_->outputs);
     trainable = mul(request.rank, sides);
     factors = add(sides, mul(2 * request.rank, adapters_->modules));
-    small = vectors = 0;
+    unpacked = blocks = vectors = outside = 0;
+    for (const auto& [side, tensors] : adapters_->sides) {
+      const std::int64_t each = mul(request.rank, side);
+      std::int64_t& kind = each < kSmallTensor ? unpacked : blocks;
+      kind = add(kind, mul(tensors, each < kSmallTensor ? each : ceil_div(each, kStateBlock)));
+    }
     if (request.adapters_float32) trained_element = 4;
   }
   out.trainable_parameters = trainable;
   const bool masters = request.master_weights && trained_element < 4;
 
   const OptimizerKind& optimizer = request.optimizer;
-  std::int64_t states = mul(trainable, optimizer.moments * (masters ? 4 : trained_element));
+  const int moment_element = masters ? 4 : trained_element;
+  std::int64_t states = mul(trainable, optimizer.moments * moment_element);
+  if (optimizer.adam_outside) states = add(states, mul(outside, moment_element));
   if (optimizer.moments_8bit > 0 && !optimizer.paged) {
-    const std::int64_t wide = trainable - small;
-    states = mul(optimizer.moments_8bit, add(add(wide, mul(4, share(wide, 256))), mul(4, small)));
+    states = mul(optimizer.moments_8bit, add(trainable - unpacked, mul(4, add(blocks, unpacked))));
   }
   if (optimizer.factored) states = mul(4, add(factors, vectors));
   if (masters) states = add(states, mul(trainable, 4));
@@ -164,21 +170,21 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   const std::int64_t model = mul(sharding.tensor, sharding.pipeline);
   const std::int64_t all_elements = std::max<std::int64_t>(shape_.elements.all(), 1);
   const auto of_stage = [&](std::int64_t bytes) {
-    if (sharding.pipeline == 1) return share(bytes, sharding.tensor);
+    if (sharding.pipeline == 1) return ceil_div(bytes, sharding.tensor);
     const auto embedding = static_cast<std::int64_t>(static_cast<double>(bytes) * static_cast<double>(shape_.embedding_elements) / static_cast<double>(all_elements));
-    return share(add(share(bytes - embedding, sharding.pipeline), embedding), sharding.tensor);
+    return ceil_div(add(ceil_div(bytes - embedding, sharding.pipeline), embedding), sharding.tensor);
   };
   out.weights_bytes = of_stage(weights);
   out.gradients_bytes = of_stage(gradients);
   out.optimizer_bytes = of_stage(states);
   const std::int64_t data = sharding.data;
-  if (sharding.zero >= 1) out.optimizer_bytes = share(out.optimizer_bytes, data);
-  if (sharding.zero >= 2) out.gradients_bytes = share(out.gradients_bytes, data);
-  if (sharding.zero >= 3) out.weights_bytes = share(out.weights_bytes, data);
-  if (sharding.zero == 2 && data > 1) out.bucket_bytes = mul(std::min(kBucketElements, share(trainable, model)), trained_element);
+  if (sharding.zero >= 1) out.optimizer_bytes = ceil_div(out.optimizer_bytes, data);
+  if (sharding.zero >= 2) out.gradients_bytes = ceil_div(out.gradients_bytes, data);
+  if (sharding.zero >= 3) out.weights_bytes = ceil_div(out.weights_bytes, data);
+  if (sharding.zero == 2 && data > 1) out.bucket_bytes = mul(std::min(kBucketElements, ceil_div(trainable, model)), trained_element);
   if (sharding.zero == 3 && data > 1) {
     const auto layer = static_cast<std::int64_t>(static_cast<double>(base) * static_cast<double>(shape_.largest_layer_elements) / static_cast<double>(all_elements));
-    out.gathered_bytes = share(mul(2, layer), sharding.tensor);
+    out.gathered_bytes = ceil_div(mul(2, layer), sharding.tensor);
   }
 
   // Packed weights keep the inputs of their layers as trained ones do.
@@ -187,7 +193,7 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   const std::int64_t tokens = mul(request.sequence, request.micro_batch);
   const auto per_device = [&](const KeptWidths& widths, bool with_scores) {
     const KeptBytes kept = kept_bytes(widths, element, frozen, with_scores, request.sequence);
-    return mul(tokens, add(share(kept.split, sharding.tensor), kept.replicated));
+    return mul(tokens, add(ceil_div(kept.split, sharding.tensor), kept.replicated));
   };
   std::int64_t kept = request.recompute == Recompute::full ? mul(tokens, mul(shape_.layer_inputs, element)) : per_device(shape_.all, eager);
   // Each adapter's own copy of its input: cast, or dropped out.
@@ -197,14 +203,14 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   out.kept_bytes = kept;
   if (request.recompute == Recompute::full) out.live_layer_bytes = per_device(shape_.widest_layer, request.eager_attention);
   const int logits_element = element < 4 ? element + 8 : 8;  // 16-bit logits, their float32 copy, and its gradient
-  out.logits_bytes = mul(mul(request.chunked_loss ? share(tokens, kLogitsChunks) : tokens, share(shape_.vocabulary, sharding.tensor)), logits_element);
+  out.logits_bytes = mul(mul(request.chunked_loss ? ceil_div(tokens, kLogitsChunks) : tokens, ceil_div(shape_.vocabulary, sharding.tensor)), logits_element);
 
   out.overhead = {300 * kMiB, 500 * kMiB, 650 * kMiB};
   if (sharding.devices() > 1) out.overhead = out.overhead + ByteRange{342 * kMiB, 392 * kMiB, 512 * kMiB};
   const std::int64_t fixed = add(add(out.weights_bytes, out.optimizer_bytes), add(out.gathered_bytes, out.bucket_bytes));
   const std::int64_t start = add(out.kept_bytes, add(out.logits_bytes, out.live_layer_bytes));
   const std::int64_t end = add(out.gradients_bytes, out.live_layer_bytes);
-  const std::int64_t step = optimizer.moments > 0 ? share(mul(trainable, trained_element), mul(model, sharding.zero > 0 ? data : 1)) : 0;
+  const std::int64_t step = optimizer.moments > 0 ? ceil_div(mul(trainable, trained_element), mul(model, sharding.zero > 0 ? data : 1)) : 0;
   out.total.low = add(fixed, std::max(start * 3 / 4, end));
   out.total.expected = add(fixed, std::max(start, end));
   out.total.high = add(fixed, add(add(start, out.gradients_bytes), step));
@@ -217,6 +223,9 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   out.assumptions.push_back("no dropout masks; activations of attention without materialised scores unless --attention eager");
   out.assumptions.push_back("overhead a device: CUDA context and PyTorch 300 to 650 MiB, communication 342 to 512 MiB (published calculators)");
   if (request.mode == TrainMode::qlora) out.assumptions.push_back(fmt::format("weights: linear layers in nf4{}, the rest in {}", request.double_quant ? " with double quantisation" : "", name(request.dtype)));
+  if (optimizer.moments_8bit > 0 && !optimizer.paged && !adapts) {
+    out.assumptions.push_back("optimizer states of embeddings are float32, as transformers' Trainer has bitsandbytes keep them");
+  }
   if (optimizer.paged) out.assumptions.push_back("optimizer states lie in host memory");
   return out;
 }

@@ -33,9 +33,10 @@ enum class Recompute {
 struct OptimizerKind {
   std::string_view name;
   int moments = 0;             ///< as wide as the weights, or as the float32 masters
-  int moments_8bit = 0;        ///< a byte each, and a float32 per 256; tensors under 4096 elements in float32
+  int moments_8bit = 0;        ///< a byte each, and a float32 per 256; of embeddings and tensors under 4096 elements in float32
   bool factored = false;       ///< float32 of rows and columns of each matrix
   bool paged = false;          ///< in host memory
+  bool adam_outside = false;   ///< one more moment of what is no hidden matrix: embeddings, the output layer, vectors
 };
 
 /// adamw, adamw-8bit, paged-adamw-8bit, adafactor, lion, lion-8bit, muon, rmsprop, sgd-momentum, sgd.

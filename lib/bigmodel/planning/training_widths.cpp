@@ -7,6 +7,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
@@ -17,7 +18,6 @@ namespace bigmodel {
 namespace {
 
 constexpr std::string_view kObject = "training";
-constexpr std::int64_t kSmallTensor = 4096;
 
 std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
 std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
@@ -147,16 +147,10 @@ std::set<std::string, std::less<>> query_and_value_modules(const MetaGraph& grap
 }  // namespace
 
 void KeptWidths::add(const KeptWidths& more, std::int64_t times, std::int64_t chosen, std::int64_t of) {
-  const auto join = [&](std::int64_t& into, std::int64_t value) { into = bigmodel::add(into, mul(value, times) / of * chosen); };
-  join(composed_norms, more.composed_norms);
-  join(fused_norms, more.fused_norms);
-  join(attention, more.attention);
-  join(heads, more.heads);
-  join(gated, more.gated);
-  join(plain, more.plain);
-  join(mixers, more.mixers);
-  join(dispatched, more.dispatched);
-  join(router, more.router);
+  for (const auto width : {&KeptWidths::composed_norms, &KeptWidths::fused_norms, &KeptWidths::attention, &KeptWidths::heads, &KeptWidths::gated,
+                           &KeptWidths::plain, &KeptWidths::mixers, &KeptWidths::dispatched, &KeptWidths::router}) {
+    this->*width = bigmodel::add(this->*width, mul(more.*width, times) / of * chosen);
+  }
 }
 
 TrainingShape training_shape(const MetaGraph& graph) {
@@ -179,9 +173,18 @@ TrainingShape training_shape(const MetaGraph& graph) {
       out.elements.vectors = add(out.elements.vectors, count);
     }
     out.elements.largest_tensor = std::max(out.elements.largest_tensor, count);
-    if (count < kSmallTensor) out.elements.small = add(out.elements.small, count);
     const bool output = visit.module.layer_kind == "Linear" && !shape.empty() && shape[0] == out.vocabulary;
-    if (visit.module.layer_kind == "Embedding" || output) out.embedding_elements = add(out.embedding_elements, count);
+    const bool lookup = visit.module.layer_kind == "Embedding";
+    if (lookup || output) {
+      out.embedding_elements = add(out.embedding_elements, count);
+    } else if (shape.size() >= 2) {
+      out.elements.hidden_matrices = add(out.elements.hidden_matrices, count);
+    }
+    if (lookup || count < kSmallTensor) {
+      out.elements.unpacked = add(out.elements.unpacked, count);
+    } else {
+      out.elements.blocks = add(out.elements.blocks, ceil_div(count, kStateBlock));
+    }
   });
   return out;
 }
@@ -207,6 +210,8 @@ AdapterShape adapter_shape(const MetaGraph& graph, const std::vector<std::string
     ++out.modules;
     out.inputs = add(out.inputs, shape.in);
     out.outputs = add(out.outputs, shape.out);
+    ++out.sides[shape.in];
+    ++out.sides[shape.out];
   });
   for (const std::string& target : targets) {
     if (target == "all-linear" || met.contains(target)) continue;

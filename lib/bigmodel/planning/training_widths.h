@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,12 +26,17 @@ struct KeptWidths {
   void add(const KeptWidths& more, std::int64_t times, std::int64_t chosen = 1, std::int64_t of = 1);
 };
 
+/// Tensors under this many elements are not packed by 8-bit optimizers (bitsandbytes min_8bit_size), and blocks are this long.
+inline constexpr std::int64_t kSmallTensor = 4096, kStateBlock = 256;
+
 /// Elements of parameters by what optimizers make of them, tied ones once.
 struct TrainableElements {
   std::int64_t matrices = 0;          ///< of two and more dimensions
   std::int64_t rows_and_columns = 0;  ///< of those: sum of both sides (what a factored second moment keeps)
   std::int64_t vectors = 0;
-  std::int64_t small = 0;             ///< in tensors under 4096 elements, whatever their rank
+  std::int64_t unpacked = 0;          ///< in embeddings and in tensors under 4096 elements: 8-bit optimizers keep them in float32
+  std::int64_t blocks = 0;            ///< runs of 256 elements of the other tensors, each with its own scale
+  std::int64_t hidden_matrices = 0;   ///< matrices but embeddings and the output layer
   std::int64_t largest_tensor = 0;
   std::int64_t all() const { return matrices + vectors; }
 };
@@ -53,6 +59,7 @@ TrainingShape training_shape(const MetaGraph& graph);
 struct AdapterShape {
   std::int64_t modules = 0;
   std::int64_t inputs = 0, outputs = 0;  ///< each times the rank is a number of parameters
+  std::map<std::int64_t, std::int64_t> sides;  ///< width -> how many tensors have it beside the rank
 };
 
 /// Targets are the last parts of module names ("q_proj"), or "all-linear" (all but the output layer). None: the query and value
