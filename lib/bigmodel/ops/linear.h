@@ -8,8 +8,8 @@
 namespace bigmodel::ops {
 
 /// y[r, o] = sum over i of x[r, i] * weight[o, i] + bias[o]. weight [out, in] of f32, bf16 or f16; x [rows, in], y [rows, out] float32;
-/// bias [out] or null. Sums are float32 (products too, unless cpu.bf16_products); a row's result depends neither on `rows` nor on the number of
-/// threads. x and y must not overlap.
+/// bias [out] or null. Sums are float32 (products too, unless cpu.bf16_products); a row's result does not depend on the number of
+/// threads, nor on `rows`: but for bfloat16 products on tiles (AMX), which add up in another order from 16 rows on. x and y must not overlap.
 void linear(const CpuContext& cpu, const float* x, std::int64_t rows, const TensorView& weight, const TensorView* bias, float* y);
 
 /// The same for weight [in, out] (GPT-2's Conv1D).

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bigmodel/ops/dot_kernels.h"
+#include "bigmodel/ops/tile_product.h"
 #include "bigmodel/ops/widen.h"
 
 namespace bigmodel::ops {
@@ -47,6 +48,10 @@ struct Product {
         tile(from + r * in * x_bytes, in, tile_rows, w + (o - begin) * w_step, w_step, std::min(kernels.tile_outs, end - o), in, y + r * out + o, out);
       }
     }
+    add_bias(begin, end);
+  }
+
+  void add_bias(std::int64_t begin, std::int64_t end) const {
     if (bias == nullptr) return;
     for (std::int64_t o = begin; o < end; ++o) {
       float b = 0;
@@ -72,6 +77,14 @@ void linear_cpu(const CpuContext& cpu, const float* x, std::int64_t rows, const 
     });
   }
   const Product product{kernels, pairs ? static_cast<const void*>(narrow.get()) : x, pairs ? 2 : 4, rows, in, out, weight, bias, y, pairs};
+  if (pairs && rows >= kRowsOfTiles && has_tile_products(cpu.isa)) {
+    const TiledRows tiled(cpu, narrow.get(), rows, in);
+    cpu.parallel_for(out, std::min(panel_of_tiles(in), std::max<std::int64_t>(out / 8 / 32 * 32, 32)), [&](std::int64_t begin, std::int64_t end, int) {
+      tile_panel(tiled, reinterpret_cast<const std::uint16_t*>(weight.data), begin, end, out, y);
+      product.add_bias(begin, end);
+    });
+    return;
+  }
   const std::int64_t row_bytes = std::max<std::int64_t>(1, byte_count(weight.dtype, in));
   const auto outs_for = [&](std::int64_t bytes) { return std::max<std::int64_t>(1, bytes / row_bytes / kernels.tile_outs) * kernels.tile_outs; };
   const std::int64_t panel = outs_for(pairs || weight.dtype == DType::float32 ? kPanelBytes : kPanelBytes / 2);
