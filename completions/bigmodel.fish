@@ -194,6 +194,8 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the 
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much RAM may be taken, such as cpu=8GiB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l check -d 'read all weights first, and refuse NaN and infinite ones by name'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l init-missing -d 'fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l library-name -d 'the library that defines the model' -x -a 'auto transformers timm'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F

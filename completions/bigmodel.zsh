@@ -289,6 +289,8 @@ _bigmodel() {
             '--threads[threads that compute; without it as many as this process may use]:N: ' \
             '--device-map[where weights lie\: auto, cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
             '*--max-memory[with --device-map auto\: how much RAM may be taken, such as cpu=8GiB]:DEVICE=SIZE: ' \
+            '--check[read all weights first, and refuse NaN and infinite ones by name]' \
+            '--init-missing[fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it]' \
             {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \
             '--library-name[the library that defines the model]:LIBRARY:(auto transformers timm)' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \

@@ -88,13 +88,6 @@ fs::path default_output(const FoundModel& model) {
   return name.empty() || name.starts_with('.') ? "model" : name;
 }
 
-double deviation_of(const Config& config) {
-  const spec::Value* value = spec::find(config.data, "initializer_range");
-  if (value == nullptr || value->if_double() == nullptr) return 0.02;
-  const double deviation = *value->if_double();
-  return deviation > 0 && deviation < 1 ? deviation : 0.02;
-}
-
 /// The config as it was given, but for what the new files decide: class, dtype, no quantisation.
 std::string config_text(const Config& config, const MetaGraph& graph, DType dtype, std::vector<std::string>& warnings) {
   Json json = Json::parse(config.text);
@@ -121,7 +114,7 @@ ExitStatus run(const Options& options, Session& session) {
   for (const std::string& assumption : graph.assumptions) session.notes.note(assumption);
 
   const std::int64_t seed = options.find_integer("seed").value_or(0);
-  const InitOptions init{.dtype = dtype, .deviation = deviation_of(model.config), .buffers = options.list("buffers")};
+  const InitOptions init{.dtype = dtype, .deviation = init_deviation(model.config), .buffers = options.list("buffers")};
   const Checkpoint checkpoint = random_checkpoint(init_tensors(graph, init), static_cast<std::uint64_t>(seed));
   ShardOptions shape;
   shape.max_shard_size_bytes = parse_max_shard_size(options.text("max-shard-size"), "--max-shard-size");

@@ -34,9 +34,9 @@ std::unordered_map<std::string, Origin> origins_of(const MetaGraph& graph) {
   return out;
 }
 
-TensorFill fill_of(const RandomTensor& tensor, const Origin& origin, double deviation) {
+/// `name` is the last part of the name in memory.
+TensorFill fill_of(const RandomTensor& tensor, const std::string& name, double deviation) {
   using Kind = TensorFill::Kind;
-  const std::string& name = origin.tensor->name;
   const std::size_t rank = tensor.shape.size();
   if (!is_floating_point(tensor.dtype)) {
     if (!name.ends_with("position_ids") || rank == 0) return {.kind = Kind::zeros};
@@ -79,10 +79,31 @@ std::vector<RandomTensor> init_tensors(const MetaGraph& graph, const InitOptions
     tensor.name = std::move(from.name);
     tensor.dtype = from.dtype;
     tensor.shape = std::move(from.shape);
-    tensor.fill = fill_of(tensor, origins.at(from.memory_name), options.deviation);
+    tensor.fill = fill_of(tensor, origins.at(from.memory_name).tensor->name, options.deviation);
     out.push_back(std::move(tensor));
   }
   return out;
+}
+
+std::vector<RandomTensor> initial_tensors(const MetaGraph& graph, const InitOptions& options) {
+  std::vector<RandomTensor> out;
+  for_each_tensor(graph, [&](const TensorVisit& visit) {
+    if (!visit.tensor.persistent) return;
+    RandomTensor tensor;
+    tensor.name = visit.name;
+    tensor.dtype = resolved_dtype(visit.tensor, options.dtype);
+    tensor.shape = visit.tensor.shape;
+    tensor.fill = fill_of(tensor, visit.tensor.name, options.deviation);
+    out.push_back(std::move(tensor));
+  });
+  return out;
+}
+
+double init_deviation(const Config& config) {
+  const spec::Value* value = spec::find(config.data, "initializer_range");
+  if (value == nullptr || value->if_double() == nullptr) return 0.02;
+  const double deviation = *value->if_double();
+  return deviation > 0 && deviation < 1 ? deviation : 0.02;
 }
 
 }  // namespace bigmodel::app

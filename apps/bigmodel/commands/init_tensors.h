@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bigmodel/checkpoint/random_tensors.h"
+#include "bigmodel/model/config.h"
 #include "bigmodel/model/meta_graph.h"
 
 namespace bigmodel::app {
@@ -20,5 +21,11 @@ struct InitOptions {
 /// biases and running means 0, matrices and convolutions drawn; of whole numbers, positions count up and the rest is 0.
 /// The graph must have been built with its disk rules. Throws NotFoundError for a buffer that is not there, with near names.
 std::vector<RandomTensor> init_tensors(const MetaGraph& graph, const InitOptions& options);
+
+/// The same fills for the tensors of memory: parameters and persistent buffers under their names there, tied ones under each of theirs.
+std::vector<RandomTensor> initial_tensors(const MetaGraph& graph, const InitOptions& options);
+
+/// The config's initializer_range; 0.02 where it has none between 0 and 1.
+double init_deviation(const Config& config);
 
 }  // namespace bigmodel::app

@@ -2,11 +2,14 @@
 #include "commands/run_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "bigmodel/checkpoint/random_tensors.h"
+#include "bigmodel/checkpoint/tensor_content.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/engine/auto_device_map.h"
@@ -14,6 +17,7 @@
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
 #include "commands/device_map_arguments.h"
+#include "commands/init_tensors.h"
 
 namespace bigmodel::app {
 namespace {
@@ -67,6 +71,23 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
   return auto_device_map(model.graph, {.dtype = model.dtype, .ram_bytes = ram, .context = size.tokens, .batch = size.sequences});
 }
 
+/// Refuses a checkpoint with NaN or infinite values.
+void check_run_values(const RunModel& model, Session& session) {
+  const Checkpoint& checkpoint = *model.checkpoint;
+  const std::vector<TensorContent> contents = read_contents(checkpoint, {.digest = false}, Disk(), session.work);
+  session.progress.clear();
+  std::size_t bad = 0;
+  std::string first;
+  for (std::size_t i = 0; i < contents.size(); ++i) {
+    if (contents[i].nan_count + contents[i].inf_count == 0) continue;
+    if (bad++ > 0) continue;
+    first = fmt::format("tensor '{}' holds {} NaN and {} infinite values, expected none", checkpoint.tensors[i].name, contents[i].nan_count, contents[i].inf_count);
+  }
+  if (bad == 0) return;
+  const std::string others = bad > 1 ? fmt::format("; so do {} more", bad - 1) : "";
+  throw FormatError(fmt::format("{}: {}{}", checkpoint.path.string(), first, others), "bigmodel verify --deep lists them");
+}
+
 }  // namespace
 
 std::vector<OptionSpec> placement_option_rows() {
@@ -94,7 +115,13 @@ std::vector<OptionSpec> placement_option_rows() {
        .kind = ValueKind::text,
        .value_name = "DEVICE=SIZE",
        .help = "with --device-map auto: how much RAM may be taken, such as cpu=8GiB",
-       .list = ListStyle::commas}};
+       .list = ListStyle::commas},
+      {.name = "check",
+       .help = "read all weights first, and refuse NaN and infinite ones by name",
+       .more = "They are read once more than the run needs."},
+      {.name = "init-missing",
+       .help = "fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it",
+       .settable = false}};
   for (OptionSpec& row : model_option_rows("auto")) rows.push_back(std::move(row));
   return rows;
 }
@@ -123,6 +150,8 @@ RunModel find_run_model(const Options& options, Session& session) {
   out.checkpoint = open_checkpoint(out.is_demo() ? out.demo->path() : *out.found.folder);
   for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
   out.dtype = run_dtype(options, out);
+  if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
+  if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
   return out;
 }
@@ -143,10 +172,17 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   dispatch.quantization = model.quantization;
   dispatch.work = session.work;
   dispatch.pool = model.pool.get();
+  if (model.init_seed) {
+    dispatch.initial = random_checkpoint(initial_tensors(model.graph, {.dtype = model.dtype, .deviation = init_deviation(model.found.config), .buffers = {}}), *model.init_seed);
+  }
   model.loaded = load_checkpoint_and_dispatch(std::move(model.graph), std::move(*model.checkpoint), dispatch);
   model.checkpoint.reset();
   model.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   session.progress.clear();
+  if (const std::vector<std::string>& made = model.loaded->weights().initialised(); !made.empty()) {
+    model.warnings.push_back(fmt::format("{} tensors are not in the checkpoint and were drawn with seed {}: {}", made.size(), *model.init_seed, made.size() > 4 ? fmt::format("{} and {} more", fmt::join(made.begin(), made.begin() + 3, ", "), made.size() - 3) : fmt::format("{}", fmt::join(made, ", "))));
+    session.notes.warning(model.warnings.back());
+  }
   for (const std::string& name : model.loaded->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));
 }
 

@@ -31,6 +31,7 @@ struct RunModel {
   QuantizationMethod quantization;           ///< of the checkpoint
   MetaGraph graph;                           ///< until it is loaded
   DType dtype = DType::float32;
+  std::optional<std::uint64_t> init_seed;    ///< of tensors that the checkpoint lacks; none: they are an error
   std::vector<std::string> assumptions, warnings;
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<LoadedModel> loaded;       ///< last: it uses the pool

@@ -131,18 +131,18 @@ void bind_root(Module& root, const MetaGraph& graph) {
 
 }  // namespace
 
-LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint) : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)) {}
+LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint, std::optional<Checkpoint> initial)
+    : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)), initial_(std::move(initial)) {}
 
 void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
 
 std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
   static const Disk kRealDisk;
   const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
-  std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint)));
+  std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint), options.initial));
   out->device_map_ = options.device_map;
   out->dtype_ = options.dtype;
   out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
-  // A rounded score can send a token to another expert: models with routers keep products of float32.
   const TierOf tier_of(options.device_map);
   out->root_ = build_module_tree(out->graph_);
   Module& root = *out->root_;
@@ -151,7 +151,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   root.for_each([&](const Module& m) {
     if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
   });
-  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization);
+  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr);
   const WeightStore& store = *out->store_;
 
   // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct DispatchOptions {
   DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
   DType dtype = DType::float32;                        ///< what the weights are run in
   QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
+  /// Made-up tensors (random_tensors.h) by memory names, for what the checkpoint lacks; none: a missing tensor is an error.
+  std::optional<Checkpoint> initial;
   const Disk* disk = nullptr;                          ///< nullptr: the real one
   ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
   CpuIsa isa = best_cpu_isa();
@@ -56,10 +59,11 @@ class LoadedModel {
 
  private:
   friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
-  LoadedModel(MetaGraph graph, Checkpoint checkpoint);
+  LoadedModel(MetaGraph graph, Checkpoint checkpoint, std::optional<Checkpoint> initial);
 
   MetaGraph graph_;
   Checkpoint checkpoint_;
+  std::optional<Checkpoint> initial_;
   DeviceMap device_map_;
   DType dtype_ = DType::float32;
   Placement placement_;

@@ -131,7 +131,8 @@ DType memory_dtype(const TensorTemplate& tensor, DType wanted, const std::vector
 
 }  // namespace
 
-WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method) : checkpoint_(checkpoint), first_names_(tied_names(graph)) {
+WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method, const Checkpoint* initial)
+    : checkpoint_(checkpoint), first_names_(tied_names(graph)) {
   const NameFinder names(checkpoint);
   std::unordered_set<const CheckpointTensor*> used;
   std::unordered_set<std::string> preferred(graph.tie_sources.begin(), graph.tie_sources.end());
@@ -167,6 +168,13 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
   }
   for (const CheckpointTensor& t : checkpoint.tensors) {
     if (!used.contains(&t)) unexpected_.push_back(t.name);
+  }
+  if (initial == nullptr) return;
+  for (const CheckpointTensor& t : initial->tensors) {
+    const auto tie = first_names_.find(t.name);
+    WeightSource source{t.name, t.shape, t.dtype, {}};
+    source.form.tensor = &t;
+    if (sources_.try_emplace(tie == first_names_.end() ? t.name : tie->second, std::move(source)).second) initialised_.push_back(t.name);
   }
 }
 

@@ -19,19 +19,23 @@ class WeightStore {
   /// stored: widening is exact, so the kernels do it. Names are looked for as files have them, as memory has them, and without or with a
   /// base model's prefix. Throws FormatError (a tensor of another shape), UnsupportedError (a dtype that is no weight: packed, quantised).
   /// `method` says which tensors of the file are quantised: they are read as the values that they stand for.
-  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {});
+  /// `initial`: tensors by memory names and shapes that stand in for those that the checkpoint lacks; null: none. Must outlive it.
+  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {}, const Checkpoint* initial = nullptr);
 
   /// By any of the tied names; null where the checkpoint has none of them.
   const WeightSource* find(const std::string& name) const;
   const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
   /// Names of the file that no tensor of the model uses.
   const std::vector<std::string>& unexpected() const noexcept { return unexpected_; }
+  /// Names of the model that `initial` stands in for, in its order.
+  const std::vector<std::string>& initialised() const noexcept { return initialised_; }
 
  private:
   const Checkpoint& checkpoint_;
   std::unordered_map<std::string, WeightSource> sources_;       ///< by the first name of the tied group
   std::unordered_map<std::string, std::string> first_names_;    ///< tied name -> first name
   std::vector<std::string> unexpected_;
+  std::vector<std::string> initialised_;
 };
 
 }  // namespace bigmodel
