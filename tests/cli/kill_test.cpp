@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // kill -9 at random moments of `bigmodel shard`, then --resume: nothing half done is ever seen, and the end is that of an
-// undisturbed run. BIGMODEL_TEST_KILLS sets the number of kills for each way of writing (16 without it).
+// undisturbed run; and Ctrl-C at random moments of `bigmodel run`. BIGMODEL_TEST_KILLS sets the number of kills for each way of writing (16 without it).
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -34,8 +34,8 @@ int kills_wanted() {
   return text == nullptr ? 16 : std::max(1, std::atoi(text));
 }
 
-/// Starts the program and kills it after `delay`. Its exit code where it had ended before that.
-std::optional<int> ended_before(microseconds delay, const std::vector<std::string>& args) {
+/// Starts the program and sends it the signal after `delay`. What waitpid says of its end.
+int status_after(microseconds delay, const std::vector<std::string>& args, int signal_number) {
   std::vector<std::string> words{bigmodel_binary()};
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
@@ -49,9 +49,15 @@ std::optional<int> ended_before(microseconds delay, const std::vector<std::strin
   REQUIRE(posix_spawn(&child, bigmodel_binary().c_str(), &actions, nullptr, argv.data(), environ) == 0);
   posix_spawn_file_actions_destroy(&actions);
   std::this_thread::sleep_for(delay);
-  ::kill(child, SIGKILL);
+  ::kill(child, signal_number);
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
+  return status;
+}
+
+/// Kills the program after `delay`. Its exit code where it had ended before that.
+std::optional<int> ended_before(microseconds delay, const std::vector<std::string>& args) {
+  const int status = status_after(delay, args, SIGKILL);
   if (!WIFEXITED(status)) return std::nullopt;
   return WEXITSTATUS(status);
 }
@@ -163,6 +169,34 @@ TEST_SUITE("cli/kill") {
       for (const auto& [name, digest] : files_of(folder / "m")) CHECK_FALSE(name.starts_with("."));
     }
     MESSAGE(kills << " kills, " << without_index << " of them seen while names were changing hands");
+  }
+
+  TEST_CASE("Ctrl-C at any moment of a run ends it by that signal and leaves no part of a file") {
+    const TempFolder folder;
+    make_model(folder, "m");
+    const auto source = files_of(folder / "m");
+    std::mt19937 random(20240119);
+    int stops = 0;
+    for (const char* map : {"cpu", "disk"}) {
+      const std::vector<std::string> args{"run", (folder / "m").string(), "--ids", "1,2,3,4,5,6", "--max-new-tokens", "60", "--device-map", map, "--logits", (folder / "scores.safetensors").string()};
+      const microseconds whole = time_of(args);
+      std::string want = content(folder / "scores.safetensors");
+      for (int i = 0; i < kills_wanted(); ++i) {
+        fs::remove(folder / "scores.safetensors");
+        const int status = status_after(moment(random, whole), args, SIGINT);
+        const bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        stops += ended ? 0 : 1;
+        // A shell calls an end by this signal 130.
+        CHECK((ended || (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT)));
+        const bool written = fs::exists(folder / "scores.safetensors");
+        if (ended) CHECK(written);
+        if (written) CHECK(content(folder / "scores.safetensors") == want);
+        CHECK(files_of(folder.path()).size() == (written ? 3 : 2));
+      }
+    }
+    CHECK(stops > 0);
+    CHECK(files_of(folder / "m") == source);
+    MESSAGE(stops << " stops");
   }
 }
 

@@ -11,6 +11,7 @@
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/loaded_model.h"
+#include "bigmodel/engine/loading.h"
 #include "bigmodel/engine/infer.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/model/build_meta_graph.h"
@@ -32,6 +33,19 @@ class FailingDisk : public Disk {
       return -1;
     }
     return Disk::pread(fd, data, size, offset);
+  }
+  mutable std::atomic<std::int64_t> left = INT64_MAX;
+};
+
+/// Has room for so many writes.
+class FullDisk : public Disk {
+ public:
+  ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset) const override {
+    if (left.fetch_sub(1) <= 0) {
+      errno = ENOSPC;
+      return -1;
+    }
+    return Disk::pwrite(fd, data, size, offset);
   }
   mutable std::atomic<std::int64_t> left = INT64_MAX;
 };
@@ -138,6 +152,52 @@ TEST_SUITE("engine/load_faults") {
     DispatchOptions options;
     MetaGraph graph = build_meta_graph(library, read_config(llama.folder / "config.json"), {.class_name = "auto"});
     CHECK_THROWS_WITH_AS(load_checkpoint_and_dispatch(std::move(graph), std::move(checkpoint), options), doctest::Contains("changed"), IoError);
+  }
+
+  TEST_CASE("a file that shrinks while its weights are streamed is told by its name, and no pass gives tensors") {
+    const Llama llama;
+    const auto model = llama.load("disk");
+    run(*model);
+    fs::resize_file(llama.weights(), fs::file_size(llama.weights()) / 2);
+    int thrown = 0;
+    for (int pass = 0; pass < 3; ++pass) {
+      try {
+        run(*model);
+      } catch (const FormatError& e) {
+        ++thrown;
+        CHECK(std::string(e.what()).find("model.safetensors") != std::string::npos);
+      }
+    }
+    // The first one may still have what was read ahead.
+    CHECK(thrown >= 2);
+  }
+
+  TEST_CASE("a disk that is full while weights are offloaded is told by the file's name, which is gone then") {
+    const Llama llama;
+    FullDisk disk;
+    for (const std::int64_t room : {0, 1, 3}) {
+      disk.left = room;
+      const fs::path to = llama.folder / "offloaded";
+      spec::SpecLibrary library(embedded::architectures_files());
+      const auto model = build_module_tree(build_meta_graph(library, read_config(llama.folder / "config.json"), {.class_name = "auto"}));
+      LoadCheckpointOptions options;
+      options.device_map = {{"", std::string("disk")}};
+      options.offload_folder = to;
+      options.disk = &disk;
+      try {
+        load_checkpoint_in_model(*model, llama.folder.path(), options);
+        FAIL("nothing was thrown");
+      } catch (const IoError& e) {
+        CHECK(std::string(e.what()).find((to / "").string()) != std::string::npos);
+        CHECK(std::string(e.what()).find("No space left") != std::string::npos);
+      }
+      // Whole files and no index: nobody takes the folder for a finished one.
+      CHECK_FALSE(fs::exists(to / "index.json"));
+      std::int64_t files = 0;
+      for (const auto& entry : fs::directory_iterator(to)) files += entry.is_regular_file() ? 1 : 0;
+      CHECK(files == room);
+      fs::remove_all(to);
+    }
   }
 
   TEST_CASE("a stop is heeded while loading and in every pass") {
