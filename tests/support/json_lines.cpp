@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bigmodel/io/read_file.h"
+#include "support/sampling.h"
 
 namespace bigmodel::test {
 
@@ -32,13 +33,15 @@ std::string read_maybe_xz(const std::filesystem::path& path) {
   return out;
 }
 
-void for_each_record(const std::filesystem::path& path, const std::function<void(const nlohmann::ordered_json&)>& record) {
+void for_each_record(const std::filesystem::path& path, const std::function<void(const nlohmann::ordered_json&)>& record,
+                     int sanitized_every) {
+  Sampling sampling(sanitized_every);
   const std::string text = read_maybe_xz(path);
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
-    if (!line.empty()) record(nlohmann::ordered_json::parse(line));
+    if (!line.empty() && sampling.take()) record(nlohmann::ordered_json::parse(line));
     if (end == std::string_view::npos) break;
     rest.remove_prefix(end + 1);
   }

@@ -9,8 +9,10 @@
 
 namespace bigmodel::test {
 
-/// Calls `record` for every non-empty line of a .jsonl or .jsonl.xz file, in order.
-void for_each_record(const std::filesystem::path& path, const std::function<void(const nlohmann::ordered_json&)>& record);
+/// Calls `record` for every non-empty line of a .jsonl or .jsonl.xz file, in order; under a sanitizer for every n-th, n being
+/// `sanitized_every`, and the others are not even parsed.
+void for_each_record(const std::filesystem::path& path, const std::function<void(const nlohmann::ordered_json&)>& record,
+                     int sanitized_every = 1);
 
 /// The content of a file, decompressed where its name ends in .xz.
 std::string read_maybe_xz(const std::filesystem::path& path);
