@@ -12,6 +12,8 @@ TEST_SUITE("core/suggestion") {
     CHECK(did_you_mean("hidden_szie", known) == "did you mean 'hidden_size'?");
     CHECK(did_you_mean("elephant", known).empty());
     CHECK(did_you_mean("", known).empty());
+    CHECK(did_you_mean("num", known) == "did you mean 'num_hidden_layers'?");
+    CHECK(did_you_mean("nu", known).empty());
     CHECK(nearest_names("x", std::vector<std::string>{"y", "z"}, 1) == std::vector<std::string>{"y"});
   }
 }

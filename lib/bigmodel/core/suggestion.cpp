@@ -10,6 +10,7 @@ namespace bigmodel {
 namespace {
 
 constexpr std::size_t kLongestName = 128;
+constexpr std::size_t kShortestPrefix = 3;
 
 /// Optimal string alignment distance (insert, delete, substitute, swap neighbours), letters without case.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -41,6 +42,10 @@ std::vector<std::string> nearest_names(std::string_view name, std::span<const st
   const std::size_t most = std::max<std::size_t>(1, name.size() / 3);
   std::vector<std::pair<std::size_t, std::string>> hits;
   for (const std::string& candidate : known) {
+    if (name.size() >= kShortestPrefix && candidate.size() > name.size() && candidate.starts_with(name)) {
+      hits.emplace_back(1, candidate);
+      continue;
+    }
     const std::size_t gap =
         candidate.size() > name.size() ? candidate.size() - name.size() : name.size() - candidate.size();
     if (gap > most || candidate == name) continue;

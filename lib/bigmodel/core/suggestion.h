@@ -9,8 +9,8 @@
 
 namespace bigmodel {
 
-/// Names close enough to be a typo of `name` (restricted edit distance at most a third of its length), nearest first,
-/// ties in the order given; at most `limit`.
+/// Names close enough to be a typo of `name` (restricted edit distance at most a third of its length) or begun by it (three
+/// characters or more; counts as a distance of one), nearest first, ties in the order given; at most `limit`.
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> known, std::size_t limit = 3);
 
 /// "did you mean 'x'?" or empty.
