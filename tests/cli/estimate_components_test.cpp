@@ -8,6 +8,7 @@
 #include "checkpoint/safetensors_file.h"
 #include "cli/json_schema.h"
 #include "cli/run_binary.h"
+#include "support/loopback_hub.h"
 #include "support/temp_folder.h"
 
 namespace bigmodel::test {
@@ -62,6 +63,51 @@ Json priced(const std::string& path) {
 }  // namespace
 
 TEST_SUITE("cli/estimate_components") {
+  TEST_CASE("repositories of the Hub, by byte ranges") {
+    const TempFolder home;
+    const LoopbackHub hub;
+    const auto run = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), "estimate-memory");
+      return run_binary(more, {.environment = {{"HF_HOME", home.path().string()}, {"HF_HUB_OFFLINE", "0"}, {"HF_ENDPOINT", hub.endpoint()}}});
+    };
+    const auto json = [&](std::vector<std::string> more) {
+      more.emplace_back("--json");
+      const RunResult r = run(more);
+      CAPTURE(r.err);
+      CHECK(r.exit_code == 0);
+      CHECK(faults_of("estimate-memory", r.out) == "");
+      return Json::parse(r.out);
+    };
+    const Json pipeline = json({"parts/pipeline"});
+    CHECK(pipeline["class"] == "SomePipeline");
+    REQUIRE(pipeline["components"].size() == 2);
+    CHECK(pipeline["components"][0]["bytes"] == 48);
+    CHECK(pipeline["total_bytes"] == 72);
+    CHECK(pipeline["warnings"].size() == 1);  // vae is not there
+    const Json adapter = json({"parts/adapter"});
+    CHECK(adapter["components"][0]["bytes"] == 24);
+    CHECK(adapter["components"][1]["parameters"] == 124439808);
+    const Json sentences = json({"parts/sentences", "--exact"});
+    REQUIRE(sentences["components"].size() == 2);
+    CHECK(sentences["components"][1]["bytes"] == 48);
+    // Two files of a set; the header of the first is longer than what is read at once.
+    const Json gguf = json({"parts/gguf"});
+    CHECK(gguf["library"] == "gguf");
+    CHECK(gguf["total_bytes"] == 16);
+    CHECK(json({hub.endpoint() + "/parts/quants/blob/main/q4.gguf"})["total_bytes"] == 8);
+    const RunResult several = run({"parts/quants"});
+    CHECK(several.exit_code == 2);
+    CHECK(several.err.find("q4.gguf, q8.gguf") != std::string::npos);
+    CHECK(run({"parts/cut"}).exit_code == 6);
+    const RunResult nothing = run({"parts/nothing"});
+    CHECK(nothing.exit_code == 3);
+    CHECK(nothing.err.find("has no config.json") != std::string::npos);
+    CHECK(run({"parts/absent"}).exit_code == 3);
+    for (const auto& request : hub.requests()) {
+      if (request.server == "cdn") CHECK(request.headers.contains("range"));
+    }
+  }
+
   TEST_CASE("a diffusers pipeline, part by part; of two precisions the one without a variant") {
     const TempFolder folder;
     folder.write("model_index.json", R"({"_class_name": "SomePipeline", "unet": ["diffusers", "UNet"], "text_encoder": ["transformers", "CLIPTextModel"],

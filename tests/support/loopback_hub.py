@@ -53,7 +53,35 @@ SHARDS = {"config.json": MYSTERY, "sub/config.json": MYSTERY, "sub/model.safeten
 WRONG = {**SHARDS, "b.safetensors": safetensors(["other"])}
 LESS = {k: v for k, v in SHARDS.items() if k != "b.safetensors"}
 TORCH = {"config.json": MYSTERY, "pytorch_model.bin": b"x"}
-REPOS = {"good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
+PIPELINE = {"model_index.json": json.dumps({"_class_name": "SomePipeline", "unet": ["diffusers", "UNet"], "text_encoder": ["transformers", "CLIPTextModel"],
+                                            "scheduler": ["diffusers", "DDIM"], "vae": ["diffusers", "VAE"]}).encode(),
+            "unet/diffusion_pytorch_model.safetensors": safetensors(["a", "b"]), "unet/diffusion_pytorch_model.fp16.safetensors": safetensors(["a"]),
+            "text_encoder/model.safetensors": safetensors(["c"]), "scheduler/scheduler_config.json": b"{}"}
+ADAPTER = {"adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "gpt2"}', "adapter_model.safetensors": safetensors(["lora"])}
+SENTENCES = {"config.json": CONFIG, "model.safetensors": safetensors(["x"]), "2_Dense/model.safetensors": safetensors(["y", "z"]),
+             "modules.json": json.dumps([{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"},
+                                         {"path": "2_Dense", "type": "a.Dense"}]).encode()}
+
+
+def gguf(architecture, padding):
+    """One f32 vector of 2, its header longer by so many bytes."""
+    def text(value):
+        return len(value).to_bytes(8, "little") + value
+
+    def number(value, size):
+        return value.to_bytes(size, "little")
+
+    out = b"GGUF" + number(3, 4) + number(1, 8) + number(2, 8) + text(b"general.architecture") + number(8, 4) + text(architecture)
+    out += text(b"padding") + number(8, 4) + text(b"x" * padding)
+    out += text(b"norm") + number(1, 4) + number(2, 8) + number(0, 4) + number(0, 8)
+    return out + bytes(-len(out) % 32 + 8)
+
+
+PARTS = {"parts/pipeline": PIPELINE, "parts/adapter": ADAPTER, "parts/sentences": SENTENCES, "parts/nothing": {"README.md": b"# nothing\n"},
+         "parts/gguf": {"m-00001-of-00002.gguf": gguf(b"llama", 2_500_000), "m-00002-of-00002.gguf": gguf(b"llama", 10)},
+         "parts/quants": {"q4.gguf": gguf(b"llama", 1), "q8.gguf": gguf(b"llama", 1)},
+         "parts/cut": {"m.gguf": gguf(b"llama", 5_000)[:4_000]}}
+REPOS = {**PARTS, "good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
 FAULTS = ["truncate-once", "drip", "no-ranges", "wrong-range", "wrong-bytes", "changed", "500-twice", "500", "429-once",
           "429-long", "slow", "stall-once", "redirect-loop", "no-commit", "no-etag", "evil-path", "gzip", "other-commit",
           "cut-and-no-ranges", "expired-once", "to-http", "long-json", "403", "teapot", "disabled", "bad-token"]

@@ -13,8 +13,10 @@
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/hub/hub_error.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/planning/loaded_bytes.h"
+#include "commands/fetch_checkpoint.h"
 #include "commands/model_argument.h"
 #include "render/digits.h"
 
@@ -26,23 +28,18 @@ using Json = nlohmann::ordered_json;
 
 std::string binary(std::int64_t size_bytes) { return format_binary(static_cast<std::uint64_t>(size_bytes)); }
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
+/// An object or a list.
+Json json_of(PartFiles& files, const std::string& path) { return parse_json(files.text(path), fmt::format("{}: {}", files.object(), path)); }
+
+Json object_of(PartFiles& files, const std::string& path) {
+  Json out = json_of(files, path);
+  if (!out.is_object()) throw FormatError(fmt::format("{}: {}: expected an object, got {}", files.object(), path, out.type_name()));
+  return out;
 }
 
 std::string text_of(const Json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
-}
-
-/// A part's checkpoint: where full and half precision lie side by side, the one without a variant.
-Checkpoint open_part(const fs::path& folder) {
-  for (const char* name : {"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json", "model.safetensors",
-                           "model.safetensors.index.json", "diffusion_pytorch_model.bin"}) {
-    if (is_there(folder / name)) return open_checkpoint(folder / name);
-  }
-  return open_checkpoint(folder);
 }
 
 Component component_of(std::string name, std::string class_name, const Checkpoint& checkpoint) {
@@ -56,27 +53,26 @@ Component component_of(std::string name, std::string class_name, const Checkpoin
 }
 
 /// model_index.json: {"unet": ["diffusers", "UNet2DConditionModel"], "_class_name": ...}; parts without weights have no files to price.
-ComponentsResult pipeline(const fs::path& folder) {
-  const Json index = read_json_file(folder / "model_index.json");
-  if (!index.is_object()) throw FormatError(fmt::format("{}: expected an object, got {}", (folder / "model_index.json").string(), index.type_name()));
-  ComponentsResult out{.library = "diffusers", .class_name = text_of(index, "_class_name"), .source = "folder"};
+ComponentsResult pipeline(PartFiles& files) {
+  const Json index = object_of(files, "model_index.json");
+  ComponentsResult out{.library = "diffusers", .class_name = text_of(index, "_class_name"), .source = files.source()};
   for (const auto& [name, value] : index.items()) {
     const bool is_part = value.is_array() && value.size() == 2 && value[0].is_string() && value[1].is_string();
     if (!is_part || name.find('/') != std::string::npos || name.starts_with('.')) continue;
-    if (!fs::is_directory(folder / name)) {
+    if (!files.has(name)) {
       out.warnings.push_back(fmt::format("part '{}' of model_index.json has no folder here", name));
       continue;
     }
     try {
-      out.components.push_back(component_of(name, value[1].get<std::string>(), open_part(folder / name)));
+      out.components.push_back(component_of(name, value[1].get<std::string>(), files.weights(name)));
     } catch (const NotFoundError&) {
       // A scheduler, a tokenizer or a processor; a model without its weights has a config.json.
-      if (is_there(folder / name / "config.json") && !is_there(folder / name / "preprocessor_config.json")) {
+      if (files.has(name + "/config.json") && !files.has(name + "/preprocessor_config.json")) {
         out.warnings.push_back(fmt::format("part '{}' has a config.json and no weights here", name));
       }
     }
   }
-  if (out.components.empty()) throw NotFoundError(fmt::format("{}: a diffusers pipeline, and none of its parts has weights here", folder.string()), "fetch them");
+  if (out.components.empty()) throw NotFoundError(fmt::format("{}: a diffusers pipeline, and none of its parts has weights here", files.object()), "fetch them");
   return out;
 }
 
@@ -99,12 +95,10 @@ std::optional<Component> base_of(const std::string& base, const spec::SpecLibrar
   }
 }
 
-ComponentsResult adapter(const fs::path& folder, const spec::SpecLibrary& library, const Options& options, Session& session) {
-  const Json config = read_json_file(folder / "adapter_config.json");
-  if (!config.is_object()) throw FormatError(fmt::format("{}: expected an object, got {}", (folder / "adapter_config.json").string(), config.type_name()));
-  ComponentsResult out{.library = "peft", .class_name = text_of(config, "peft_type"), .source = "folder"};
-  const char* file = is_there(folder / "adapter_model.safetensors") ? "adapter_model.safetensors" : "adapter_model.bin";
-  out.components.push_back(component_of("adapter", out.class_name, open_checkpoint(folder / file)));
+ComponentsResult adapter(PartFiles& files, const spec::SpecLibrary& library, const Options& options, Session& session) {
+  const Json config = object_of(files, "adapter_config.json");
+  ComponentsResult out{.library = "peft", .class_name = text_of(config, "peft_type"), .source = files.source()};
+  out.components.push_back(component_of("adapter", out.class_name, files.weights("")));
   const std::string base = text_of(config, "base_model_name_or_path");
   if (base.empty()) {
     out.warnings.push_back("adapter_config.json names no base model: only the adapter is counted");
@@ -115,10 +109,11 @@ ComponentsResult adapter(const fs::path& folder, const spec::SpecLibrary& librar
   return out;
 }
 
-Component gguf_component(const std::vector<fs::path>& files) {
-  Component out{.name = files.front().filename().string()};
-  for (const fs::path& file : files) {
-    const GgufHeader header = read_gguf_header(file);
+Component gguf_component(PartFiles& files, const std::vector<std::string>& names) {
+  Component out{.name = names.front()};
+  for (const std::string& name : names) {
+    if (!files.has(name)) throw NotFoundError(fmt::format("{}: {}: one of {} parts, and it is not here", files.object(), name, names.size()), "download it");
+    const GgufHeader header = files.gguf(name);
     if (out.class_name.empty()) out.class_name = header.kind.empty() || header.kind == "model" ? header.architecture : header.kind;
     for (const GgufTensor& tensor : header.tensors) {
       ++out.tensors;
@@ -133,32 +128,32 @@ Component gguf_component(const std::vector<fs::path>& files) {
   return out;
 }
 
-/// One model, in one file or a numbered set, and its projectors.
-ComponentsResult gguf(const std::vector<fs::path>& heads, const fs::path& where) {
-  ComponentsResult out{.library = "gguf", .source = "file"};
+/// One model, in one file or a numbered set, and its projectors. `names`: of which the first of each set counts.
+ComponentsResult gguf(PartFiles& files, const std::vector<std::string>& names, const std::string& source) {
+  ComponentsResult out{.library = "gguf", .source = source};
   std::vector<std::string> models;
-  for (const fs::path& head : heads) {
-    out.components.push_back(gguf_component(gguf_files(head)));
+  for (const std::string& name : names) {
+    const std::vector<std::string> set = gguf_set(name);
+    if (names.size() > 1 && set.front() != name) continue;
+    out.components.push_back(gguf_component(files, set));
     const Component& component = out.components.back();
     if (component.class_name != "mmproj" && component.class_name != "clip") models.push_back(component.name);
   }
   if (models.size() > 1) {
-    throw UsageError(fmt::format("{}: holds {} GGUF models ({})", where.string(), models.size(), fmt::join(models, ", ")), "name one of them");
+    throw UsageError(fmt::format("{}: holds {} GGUF models ({})", files.object(), models.size(), fmt::join(models, ", ")), "name one of them");
   }
   out.class_name = out.components.front().class_name;
   return out;
 }
 
-std::vector<fs::path> gguf_heads(const fs::path& folder) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() != ".gguf") continue;
-    const std::vector<fs::path> set = gguf_files(it->path());
-    if (set.front() == it->path()) out.push_back(it->path());
-  }
-  std::ranges::sort(out);
-  return out;
+/// What has no config.json at its top; nullopt for what is none of these.
+std::optional<ComponentsResult> parts_of(PartFiles& files, const spec::SpecLibrary& library, const Options& options, Session& session) {
+  if (files.has("config.json")) return std::nullopt;
+  if (files.has("model_index.json")) return pipeline(files);
+  if (files.has("adapter_config.json")) return adapter(files, library, options, session);
+  const std::vector<std::string> names = files.gguf_names();
+  if (names.empty()) return std::nullopt;
+  return gguf(files, names, files.source() == "folder" ? "file" : files.source());
 }
 
 template <typename Member>
@@ -185,29 +180,41 @@ std::int64_t ComponentsResult::tensors() const { return sum(components, &Compone
 std::optional<ComponentsResult> estimate_components(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session) {
   fs::path path = argument;
   std::error_code error;
-  if (fs::is_regular_file(path, error)) return path.extension() == ".gguf" ? std::optional(gguf({path}, path)) : std::nullopt;
+  if (fs::is_regular_file(path, error)) {
+    if (path.extension() != ".gguf") return std::nullopt;
+    return gguf(*folder_files(path.parent_path()), {path.filename().string()}, "file");
+  }
   if (!fs::is_directory(path, error)) return std::nullopt;
   if (options.given("subfolder")) path /= options.text("subfolder");
-  if (is_there(path / "config.json")) return std::nullopt;
-  if (is_there(path / "model_index.json")) return pipeline(path);
-  if (is_there(path / "adapter_config.json")) return adapter(path, library, options, session);
-  const std::vector<fs::path> heads = gguf_heads(path);
-  return heads.empty() ? std::nullopt : std::optional(gguf(heads, path));
+  return parts_of(*folder_files(path), library, options, session);
 }
 
-std::optional<ComponentsResult> sentence_components(const std::string& folder) {
-  const fs::path path = folder.empty() ? fs::path(".") : fs::path(folder);
-  if (!is_there(path / "modules.json")) return std::nullopt;
-  const Json modules = read_json_file(path / "modules.json");
+std::optional<ComponentsResult> hub_components(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session) {
+  const HubSettings settings = hub_settings_of(options, session.environment);
+  std::optional<RepoReference> repo = settings.offline ? std::nullopt : repository_argument(argument, options, settings);
+  if (!repo) return std::nullopt;
+  try {
+    if (repo->path.ends_with(".gguf")) {
+      const fs::path path = repo->path;
+      return gguf(*hub_files(*repo, path.parent_path().string(), options, session), {path.filename().string()}, "hub");
+    }
+    return parts_of(*hub_files(*repo, repository_folder(argument, *repo, options), options, session), library, options, session);
+  } catch (const RepoNotFoundError&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<ComponentsResult> sentence_components(PartFiles& files) {
+  if (!files.has("modules.json")) return std::nullopt;
+  const Json modules = json_of(files, "modules.json");
   if (!modules.is_array()) return std::nullopt;
-  ComponentsResult out{.library = "sentence-transformers", .class_name = "SentenceTransformer", .source = "folder"};
+  ComponentsResult out{.library = "sentence-transformers", .class_name = "SentenceTransformer", .source = files.source()};
   for (const Json& module : modules) {
     if (!module.is_object()) continue;
     const std::string place = text_of(module, "path"), type = text_of(module, "type");
     if (place.find("..") != std::string::npos || place.starts_with('/')) continue;
     try {
-      const Checkpoint checkpoint = open_part(place.empty() ? path : path / place);
-      out.components.push_back(component_of(place.empty() ? "transformer" : place, type.substr(type.rfind('.') + 1), checkpoint));
+      out.components.push_back(component_of(place.empty() ? "transformer" : place, type.substr(type.rfind('.') + 1), files.weights(place)));
     } catch (const NotFoundError&) {
       // Pooling and normalisation have no weights.
     }

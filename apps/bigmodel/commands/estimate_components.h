@@ -12,6 +12,7 @@
 
 #include "bigmodel/spec/spec_library.h"
 #include "commands/command.h"
+#include "commands/part_files.h"
 #include "render/text_table.h"
 
 namespace bigmodel::app {
@@ -27,7 +28,7 @@ struct Component {
 struct ComponentsResult {
   std::string library;     ///< "diffusers", "sentence-transformers", "peft", "gguf"
   std::string class_name;  ///< of the whole
-  std::string source;      ///< "folder" or "file"
+  std::string source;      ///< "folder", "file" or "hub"
   std::vector<Component> components;
   std::vector<std::string> assumptions, warnings;
 
@@ -40,8 +41,11 @@ struct ComponentsResult {
 /// Throws what reading headers throws; UsageError where a folder holds several GGUF models.
 std::optional<ComponentsResult> estimate_components(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session);
 
-/// The parts of a sentence-transformers model beside its transformer (modules.json); empty where the folder is none.
-std::optional<ComponentsResult> sentence_components(const std::string& folder);
+/// The same of a repository of the Hub, by byte ranges; empty under --offline and for what is no repository. Throws what asking throws.
+std::optional<ComponentsResult> hub_components(const std::string& argument, const spec::SpecLibrary& library, const Options& options, Session& session);
+
+/// The parts of a sentence-transformers model (modules.json); empty where it is none.
+std::optional<ComponentsResult> sentence_components(PartFiles& files);
 
 TextTable components_table(const ComponentsResult& result);
 std::string components_line(const std::string& argument, const ComponentsResult& result);

@@ -64,8 +64,8 @@ const CommandSpec& spec() {
            "figure is not exact; whether it fits a device, and what would.",
            "--train adds what training takes on the fullest device: weights, gradients, optimizer states, activations by published formulas, "
            "logits, what sharding gathers. Up to 80 % of a device counts as fitting.",
-           "Folders of diffusers pipelines, of sentence-transformers models and of adapters, and GGUF files, are priced part by part, as their "
-           "files' headers say.",
+           "Diffusers pipelines, sentence-transformers models, adapters and GGUF files, in folders and on the Hub, are priced part by part, as "
+           "their files' headers say.",
            "A quantised model is also priced as its checkpoint stores it: packed elements, scales and zeros, by the headers of its files "
            "where there are some, else by its quantization_config (GPTQ, AWQ, bitsandbytes, FP8, MXFP4, NVFP4, compressed-tensors, "
            "torchao), skip lists honoured. Without --dtypes that is what running takes."},
@@ -204,7 +204,14 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
   }
   const std::vector<DType> dtypes = options.dtypes("dtypes");
   EstimateResult result;
-  result.model = find_model(argument, library, options, session);
+  try {
+    result.model = find_model(argument, library, options, session);
+  } catch (const NotFoundError&) {
+    // A repository without a config.json may be made of parts.
+    std::optional<ComponentsResult> components = hub_components(argument, library, options, session);
+    if (!components) throw;
+    return components_only(argument, *std::move(components), options, session);
+  }
   const MetaGraph graph = build_graph(library, result.model, {.class_name = options.text("class"), .disk_rules = false}, session);
   const GraphTotals totals = graph_totals(graph);
   result.model_type = graph.model_type;
@@ -225,7 +232,12 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
   result.assumptions.push_back("every tensor scales with the dtype, buffers too");
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");
   result.assumptions.push_back("for loading, not inference: inference takes up to 20 % more than the total");
-  if (result.model.source == "folder" || result.model.source == "cache") result.components = sentence_components(result.model.folder->string());
+  if (result.model.source == "folder" || result.model.source == "cache") {
+    result.components = sentence_components(*folder_files(result.model.folder->empty() ? "." : *result.model.folder));
+  } else if (result.model.source == "hub" && wants_exact(options)) {
+    const FoundModel& model = result.model;
+    result.components = sentence_components(*hub_files({model.repo_id, model.commit, ""}, model.repo_folder, options, session));
+  }
   if (described) result.stored = estimate_stored(library, result.model);
   result.warnings = result.stored ? graph.warnings : model_warnings(result.model, graph);
   result.incomplete = graph.warnings;

@@ -21,7 +21,7 @@ OptionSpec exact_option() {
 
 bool wants_exact(const Options& options) { return find_option(options.command(), "exact") != nullptr && options.flag("exact"); }
 
-Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session) {
+Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session, const std::string& stem) {
   HubClient& client = hub.client();
   const RemoteFiles files{
       .read = [&](const std::string& path, std::uint64_t first, std::uint64_t size, std::uint64_t& file_bytes) -> std::optional<std::string> {
@@ -32,7 +32,8 @@ Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::st
         }
       },
       .object = fmt::format("{}@{}", repo_id, commit.substr(0, 7)),
-      .folder = folder};
+      .folder = folder,
+      .stem = stem};
   Checkpoint out = read_remote_checkpoint(files);
   session.notes.note(fmt::format("read the headers of {} {} on the Hub, no weights", out.files.size(), out.files.size() == 1 ? "file" : "files"));
   return out;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -43,15 +44,19 @@ std::optional<std::uint64_t> width_of(ValueType type) {
   return std::nullopt;
 }
 
+/// Thrown where a header goes on behind the bytes that are there.
+struct MoreBytes {};
+
 class HeaderReader {
  public:
-  HeaderReader(std::span<const std::byte> bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
+  HeaderReader(std::span<const std::byte> bytes, std::uint64_t file_bytes, std::string where)
+      : bytes_(bytes), file_bytes_(file_bytes), where_(std::move(where)) {}
 
   GgufHeader read() {
     if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0) throw FormatError(fmt::format("{}: not a GGUF file", where_));
     at_ = 4;
     GgufHeader out;
-    out.file_bytes = bytes_.size();
+    out.file_bytes = file_bytes_;
     out.version = number<std::uint32_t>();
     if (out.version != 2 && out.version != 3) {
       const bool swapped = (out.version & 0xffff) == 0;
@@ -59,7 +64,7 @@ class HeaderReader {
     }
     const auto tensors = number<std::uint64_t>(), pairs = number<std::uint64_t>();
     // Each takes more bytes than this; what claims more is cut off.
-    if (tensors > kMostTensors || tensors > bytes_.size() / 24 || pairs > bytes_.size() / 12) cut_off();
+    if (tensors > kMostTensors || tensors > file_bytes_ / 24 || pairs > file_bytes_ / 12) cut_off();
     std::uint64_t alignment = kDefaultAlignment;
     for (std::uint64_t i = 0; i < pairs; ++i) {
       const std::string key = text();
@@ -85,8 +90,8 @@ class HeaderReader {
     const std::uint64_t data = (at_ + alignment - 1) / alignment * alignment;
     for (GgufTensor& t : out.tensors) {
       t.offset = checked_add(t.offset, data, where_);
-      if (checked_add(t.offset, t.size_bytes, where_) > bytes_.size()) {
-        throw FormatError(fmt::format("{}: tensor '{}' ends at byte {}, the file at {}", where_, t.name, t.offset + t.size_bytes, bytes_.size()), "download it again");
+      if (checked_add(t.offset, t.size_bytes, where_) > file_bytes_) {
+        throw FormatError(fmt::format("{}: tensor '{}' ends at byte {}, the file at {}", where_, t.name, t.offset + t.size_bytes, file_bytes_), "download it again");
       }
     }
     return out;
@@ -96,7 +101,8 @@ class HeaderReader {
   [[noreturn]] void cut_off() const { throw FormatError(fmt::format("{}: the header is cut off or broken at byte {}", where_, at_), "download it again"); }
 
   void need(std::uint64_t count) const {
-    if (count > bytes_.size() - at_) cut_off();
+    if (count > file_bytes_ - at_) cut_off();
+    if (count > bytes_.size() - at_) throw MoreBytes{};
   }
 
   template <typename T>
@@ -128,7 +134,7 @@ class HeaderReader {
       const auto items = static_cast<ValueType>(number<std::uint32_t>());
       const auto count = number<std::uint64_t>();
       if (const auto item_width = width_of(items)) {
-        if (count > bytes_.size() / *item_width) cut_off();
+        if (count > file_bytes_ / *item_width) cut_off();
         need(count * *item_width);
         at_ += count * *item_width;
       } else {
@@ -164,6 +170,7 @@ class HeaderReader {
   }
 
   std::span<const std::byte> bytes_;
+  std::uint64_t file_bytes_;  ///< at least as many
   std::string where_;
   std::uint64_t at_ = 0;
 };
@@ -172,17 +179,33 @@ class HeaderReader {
 
 GgufHeader read_gguf_header(const fs::path& path) {
   const MappedFile file(path);
-  return HeaderReader(file.bytes(), path.string()).read();
+  return HeaderReader(file.bytes(), file.bytes().size(), path.string()).read();
+}
+
+std::optional<GgufHeader> parse_gguf_header(std::span<const std::byte> first, std::uint64_t file_bytes, const std::string& where) {
+  try {
+    return HeaderReader(first, std::max<std::uint64_t>(file_bytes, first.size()), where).read();
+  } catch (const MoreBytes&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<std::string> gguf_set(const std::string& name) {
+  NumberedShard shard;
+  if (!parse_numbered_shard(name, shard) || shard.suffix != ".gguf" || shard.count < 1 || shard.count > 10'000) return {name};
+  std::vector<std::string> out;
+  for (unsigned long i = 1; i <= shard.count; ++i) out.push_back(fmt::format("{}-{:05}-of-{:05}{}", shard.stem, i, shard.count, shard.suffix));
+  return out;
 }
 
 std::vector<fs::path> gguf_files(const fs::path& path) {
-  NumberedShard shard;
-  if (!parse_numbered_shard(path.filename().string(), shard) || shard.suffix != ".gguf" || shard.count < 1 || shard.count > 10'000) return {path};
+  const std::vector<std::string> names = gguf_set(path.filename().string());
+  if (names.size() == 1) return {path};
   std::vector<fs::path> out;
   std::error_code error;
-  for (unsigned long i = 1; i <= shard.count; ++i) {
-    out.push_back(path.parent_path() / fmt::format("{}-{:05}-of-{:05}{}", shard.stem, i, shard.count, shard.suffix));
-    if (!fs::exists(out.back(), error)) throw NotFoundError(fmt::format("{}: one of {} parts, and it is not here", out.back().string(), shard.count), "download it");
+  for (const std::string& name : names) {
+    out.push_back(path.parent_path() / name);
+    if (!fs::exists(out.back(), error)) throw NotFoundError(fmt::format("{}: one of {} parts, and it is not here", out.back().string(), names.size()), "download it");
   }
   return out;
 }

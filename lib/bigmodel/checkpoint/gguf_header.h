@@ -2,8 +2,11 @@
 // The header of a GGUF file: its tensors by name, type and shape, and the few metadata that say what it is. Reads no weights.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +36,12 @@ struct GgufHeader {
 /// Versions 2 and 3, little-endian. Throws NotFoundError, IoError, FormatError (cut off, sizes beyond the file, unknown types),
 /// UnsupportedError (other versions, big-endian files).
 GgufHeader read_gguf_header(const std::filesystem::path& path);
+
+/// The same from the first bytes of a file that has `file_bytes`; nullopt where the header is longer than those. `where` names it in errors.
+std::optional<GgufHeader> parse_gguf_header(std::span<const std::byte> first, std::uint64_t file_bytes, const std::string& where);
+
+/// The names of the split set that a name belongs to, in order; the name alone where it is of none.
+std::vector<std::string> gguf_set(const std::string& name);
 
 /// The file, or all files of the split set that it belongs to ("model-00001-of-00003.gguf"), in order. Throws NotFoundError where one
 /// is missing.

@@ -119,20 +119,20 @@ void order_by_index(Checkpoint& checkpoint, const std::string& object) {
 Checkpoint read_remote_checkpoint(const RemoteFiles& files) {
   Checkpoint out;
   out.path = out.folder = files.folder;
-  if (std::optional<TensorList> whole = read_file_header(files, "model.safetensors")) {
+  if (std::optional<TensorList> whole = read_file_header(files, files.stem + ".safetensors")) {
     add(out, *std::move(whole));
     return out;
   }
-  constexpr const char* kIndex = "model.safetensors.index.json";
+  const std::string index_name = files.stem + ".safetensors.index.json";
   std::uint64_t index_bytes = 0;
-  const std::optional<std::string> text = files.read(path_of(files, kIndex), 0, kIndexLimitBytes, index_bytes);
+  const std::optional<std::string> text = files.read(path_of(files, index_name), 0, kIndexLimitBytes, index_bytes);
   if (!text) {
-    throw NotFoundError(fmt::format("{}: neither model.safetensors nor {}", files.object, kIndex),
+    throw NotFoundError(fmt::format("{}: neither {}.safetensors nor {}", files.object, files.stem, index_name),
                         "only safetensors headers can be read without the weights; download the checkpoint");
   }
-  if (index_bytes > kIndexLimitBytes) throw UnsupportedError(fmt::format("{}: {} has {} bytes, at most {} are read", files.object, kIndex, index_bytes, kIndexLimitBytes));
-  out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, kIndex));
-  out.index->name = kIndex;
+  if (index_bytes > kIndexLimitBytes) throw UnsupportedError(fmt::format("{}: {} has {} bytes, at most {} are read", files.object, index_name, index_bytes, kIndexLimitBytes));
+  out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, index_name));
+  out.index->name = index_name;
   if (out.index->shards.size() > kMostShards) throw UnsupportedError(fmt::format("{}: {} shards, at most {} are read", files.object, out.index->shards.size(), kMostShards));
   for (TensorList& shard : read_shards(files, *out.index)) add(out, std::move(shard));
   order_by_index(out, files.object);

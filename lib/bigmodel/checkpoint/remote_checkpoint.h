@@ -17,10 +17,11 @@ struct RemoteFiles {
   std::function<std::optional<std::string>(const std::string& path, std::uint64_t first, std::uint64_t size, std::uint64_t& file_bytes)> read;
   std::string object;       ///< names the place in errors: "gpt2@abc1234"
   std::string folder;       ///< where in it the checkpoint is; empty: at its root
+  std::string stem = "model";  ///< of the files' names
   unsigned connections = 8; ///< files at a time
 };
 
-/// model.safetensors, else the shards of model.safetensors.index.json. CheckpointFile::path is the file's path there: it cannot
+/// `stem`.safetensors, else the shards of `stem`.safetensors.index.json. CheckpointFile::path is the file's path there: it cannot
 /// be opened. Throws NotFoundError where there is neither, FormatError, UnsupportedError (more than 10,000 shards), and what
 /// `read` throws.
 Checkpoint read_remote_checkpoint(const RemoteFiles& files);
