@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/checkpoint/choose_files.h"
 
 #include <doctest/doctest.h>
 
@@ -71,6 +72,38 @@ TEST_SUITE("checkpoint/checkpoint") {
     CHECK(open_checkpoint(set.path()).tensors[0].name == "a");
     set.write("w-00001-of-00003.safetensors", one_tensor("c"));
     CHECK_THROWS_AS(open_checkpoint(set.path()), UsageError);
+  }
+
+  TEST_CASE("tells variants by their names") {
+    for (const char* name : {"model.fp16.safetensors", "pytorch_model.fp16.bin", "model.fp16-00001-of-00002.safetensors", "model-00001-of-00002.fp16.safetensors",
+                             "model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json", "pytorch_model.bin.index.fp16.json",
+                             "diffusion_pytorch_model.fp16.safetensors"}) {
+      CAPTURE(name);
+      CHECK(variant_of(name) == "fp16");
+    }
+    for (const char* name : {"model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.onnx", "adapter_model.fp16.bin",
+                             "fp16.safetensors", "config.json", "model.a.b.safetensors", "model", ""}) {
+      CAPTURE(name);
+      CHECK(variant_of(name) == "");
+    }
+  }
+
+  TEST_CASE("takes a variant's index, however it is spelled, and says which variants there are") {
+    for (const char* index : {"model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json"}) {
+      CAPTURE(index);
+      const test::TempFolder folder;
+      folder.write("model.safetensors", one_tensor("full"));
+      folder.write("model-00001-of-00001.fp16.safetensors", one_tensor("half"));
+      folder.write(index, R"({"weight_map":{"half":"model-00001-of-00001.fp16.safetensors"}})");
+      CHECK(open_checkpoint(folder.path(), {.variant = "fp16"}).tensors[0].name == "half");
+      CHECK(open_checkpoint(folder.path()).tensors[0].name == "full");
+      try {
+        open_checkpoint(folder.path(), {.variant = "bf16"});
+        FAIL_CHECK("accepted");
+      } catch (const NotFoundError& error) {
+        CHECK(error.hint() == "it has fp16");
+      }
+    }
   }
 
   TEST_CASE("refuses an index that its shards contradict, or lists every fault") {

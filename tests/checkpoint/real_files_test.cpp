@@ -19,6 +19,7 @@
 #include "support/sampling.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
+#include "support/unsynced_disk.h"
 
 namespace bigmodel {
 namespace {
@@ -67,12 +68,6 @@ bool is_readable(const Json& file) {
   return file.contains("expected") && facts.value("format", "") != "torchscript zip" && facts.value("accepted_by_safetensors_0.8.0", true);
 }
 
-/// These tests are about bytes, not about a power cut.
-class UnsyncedDisk : public Disk {
- public:
-  int fsync(int) const override { return 0; }
-};
-
 }  // namespace
 
 TEST_SUITE("checkpoint/real_files") {
@@ -115,7 +110,7 @@ TEST_SUITE("checkpoint/real_files") {
     const auto data = test::shared_path("data");
     if (!data) return;
     const Disk disk;
-    const UnsyncedDisk unsynced;
+    const test::UnsyncedDisk unsynced;
     test::Sampling sampling(5);
     int files = 0, conversions = 0;
     const Json manifest = Json::parse(test::read_maybe_xz(*data / "MANIFEST.json"));

@@ -90,7 +90,7 @@ TEST_SUITE("cli/exact") {
       CHECK(r.out.empty());
       CHECK(contains(r.err, part));
     };
-    error({"good/torch"}, 3, "good/torch@ccccccc: neither model.safetensors nor model.safetensors.index.json");
+    error({"good/torch"}, 3, "good/torch@ccccccc: none of model.safetensors, model.safetensors.index.json, ");
     error({"bad/shard"}, 3, "names shard \"b.safetensors\", which is not there");
     error({"bad/index"}, 6, "no tensor \"z.weight\", which model.safetensors.index.json puts there");
     error({"good/model"}, 6, "header length");

@@ -54,6 +54,53 @@ TEST_SUITE("cli/fetch_checkpoint") {
     CHECK_FALSE(fs::exists(home.folder / "sharded-sharded"));
   }
 
+  TEST_CASE("--variant takes that variant's files and no others") {
+    Home home;
+    const auto first_tensor = [&](std::vector<std::string> args) {
+      args.insert(args.end(), {"--tensors", "--format", "jsonl"});
+      const RunResult r = home.run(args);
+      CAPTURE(r.err);
+      CHECK(r.exit_code == 0);
+      return Json::parse(r.out.substr(0, r.out.find('\n')))["name"].get<std::string>();
+    };
+    // Headers alone: nothing is kept.
+    CHECK(first_tensor({"inspect", "good/variants", "--variant", "fp16"}) == "half");
+    CHECK(first_tensor({"inspect", "good/variants", "--variant", "bf16"}) == "x");
+    CHECK_FALSE(fs::exists(home.snapshot("variants")));
+
+    const RunResult cut = home.run({"shard", "good/variants", "--variant", "bf16", "--merge", "--json"});
+    CAPTURE(cut.err);
+    CHECK(cut.exit_code == 0);
+    CHECK(Json::parse(cut.out)["total_size"] == 48);
+    CHECK(fs::exists(home.folder / "variants-sharded/model.bf16.safetensors"));
+    CHECK(fs::exists(home.snapshot("variants") / "model.safetensors.index.bf16.json"));
+    CHECK_FALSE(fs::exists(home.snapshot("variants") / "model.safetensors"));
+    CHECK_FALSE(fs::exists(home.snapshot("variants") / "model.fp16.safetensors"));
+
+    const RunResult half = home.run({"verify", "good/variants", "--variant", "fp16", "--deep"});
+    CHECK(half.exit_code == 0);
+    CHECK(contains(half.out, "  half\n"));
+    // A variant in the cache is not the model itself.
+    const RunResult full = home.run({"verify", "good/variants", "--deep"});
+    CHECK(full.exit_code == 0);
+    CHECK(contains(full.out, "  full\n"));
+    CHECK(first_tensor({"inspect", "good/variants", "--checkpoint", "--offline"}) == "full");
+    CHECK(first_tensor({"inspect", "good/variants", "--variant", "fp16", "--offline"}) == "half");
+
+    const RunResult none = home.run({"shard", "good/variants", "--variant", "int8"});
+    CHECK(none.exit_code == 3);
+    CHECK(contains(none.err, "no PyTorch weights of variant \"int8\"; it has --variant bf16, fp16"));
+    CHECK(home.run({"shard", "good/variants", "--variant", "int8", "--offline"}).exit_code != 0);
+  }
+
+  TEST_CASE("a variant alone in the cache is not taken for the model") {
+    Home home;
+    CHECK(home.run({"verify", "good/variants", "--variant", "fp16"}).exit_code == 0);
+    const RunResult r = home.run({"verify", "good/variants", "--deep"});
+    CHECK(r.exit_code == 0);
+    CHECK(contains(r.out, "  full\n"));
+  }
+
   TEST_CASE("says what is wrong") {
     Home home;
     const auto error = [&](const std::vector<std::string>& args, int code, std::string_view part) {

@@ -151,6 +151,34 @@ TEST_SUITE("cli/shard") {
     CHECK(files_of(folder.path()) == Names{"m"});
   }
 
+  TEST_CASE("results that cannot be printed are an error, and what was written stays whole") {
+    const TempFolder folder;
+    write_model(folder, "m");
+    const Names commands[] = {{"shard", "m", "-s", "8", "-o", "out"}, {"verify", "m"}, {"inspect", "m/model.safetensors"}};
+    for (const Names& command : commands) {
+      CAPTURE(command.front());
+      const RunResult r = run_binary(command, {.stdout_path = "/dev/full", .folder = folder.path().string()});
+      CHECK(r.exit_code == 9);
+      CHECK(r.err.find("standard output: cannot write: No space left on device") != std::string::npos);
+    }
+    CHECK(run_binary({"verify", (folder / "out").string(), "--against", (folder / "m").string()}).exit_code == 0);
+  }
+
+  TEST_CASE("a mistyped name is said to be one") {
+    const TempFolder folder;
+    write_model(folder, "m");
+    const auto fails = [&](const Names& args, int code, const char* words) {
+      const RunResult r = run_binary(args, {.folder = folder.path().string()});
+      CHECK(r.exit_code == code);
+      CHECK_MESSAGE(r.err.find(words) != std::string::npos, r.err);
+    };
+    fails({"shard", "m", "--max-shard-siz", "8"}, 2, "did you mean --max-shard-size?");
+    fails({"shrd", "m"}, 2, "did you mean 'shard'?");
+    fails({"verify", "m/model.safetensor"}, 3, "m/model.safetensor: no such file or folder");
+    fails({"verify", "m", "--against", "n"}, 3, "n: no such file or folder");
+    fails({"inspect", "./n.safetensors"}, 3, "n.safetensors: no such file or folder");
+  }
+
   TEST_CASE("plans from a list of tensors") {
     const TempFolder folder;
     folder.write("t.json", R"([{"name": "a", "dtype": "float32", "shape": [4]}, {"name": "b", "dtype": "F16", "shape": [4], "storage": "s"},

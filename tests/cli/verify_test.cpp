@@ -9,6 +9,7 @@
 #include "checkpoint/safetensors_file.h"
 #include "cli/json_schema.h"
 #include "cli/run_binary.h"
+#include "support/shared_folder.h"
 #include "support/temp_folder.h"
 
 namespace bigmodel::test {
@@ -89,6 +90,21 @@ TEST_SUITE("cli/verify") {
     CHECK(r.exit_code == 6);
     CHECK(r.out == "");
     CHECK(verify(folder, {"nowhere"}).exit_code == 3);
+  }
+
+  TEST_CASE("a checkpoint of another project whose config describes another model is not healthy") {
+    const auto data = shared_path("data");
+    if (!data) return;
+    // MANIFEST.json: 62 layers claimed, one layer of 100x100 tensors.
+    const RunResult r = run_binary({"verify", (*data / "checkpoints/ollama--ollama/convert/testdata/minicpm3-4b").string(), "--json"});
+    CHECK(r.exit_code == 1);
+    CHECK(faults_of("verify", r.out) == "");
+    std::map<std::string, int> kinds;
+    const Json json = Json::parse(r.out);
+    for (const Json& finding : json["findings"]) ++kinds[finding["kind"]];
+    CHECK(kinds["shape_mismatch"] > 0);
+    CHECK(kinds["missing_key"] > 61);
+    CHECK(kinds["unreadable_file"] == 0);
   }
 
   TEST_CASE("names and shapes are held against the config's model, wanted and given") {

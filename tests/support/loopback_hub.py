@@ -52,6 +52,10 @@ SHARDS = {"config.json": MYSTERY, "sub/config.json": MYSTERY, "sub/model.safeten
               "z.weight": "b.safetensors", "x.weight": "a.safetensors", "y.weight": "a.safetensors"}}).encode()}
 WRONG = {**SHARDS, "b.safetensors": safetensors(["other"])}
 LESS = {k: v for k, v in SHARDS.items() if k != "b.safetensors"}
+HALF = {"config.json": MYSTERY, "model.safetensors": safetensors(["full"]), "model.fp16.safetensors": safetensors(["half"]), "pytorch_model.fp16.bin": b"x",
+        "model.bf16-00001-of-00002.safetensors": safetensors(["x"]), "model.bf16-00002-of-00002.safetensors": safetensors(["y"]),
+        "model.safetensors.index.bf16.json": json.dumps({"metadata": {"total_size": 48}, "weight_map": {
+            "x": "model.bf16-00001-of-00002.safetensors", "y": "model.bf16-00002-of-00002.safetensors"}}).encode()}
 TORCH = {"config.json": MYSTERY, "pytorch_model.bin": b"x"}
 PIPELINE = {"model_index.json": json.dumps({"_class_name": "SomePipeline", "unet": ["diffusers", "UNet"], "text_encoder": ["transformers", "CLIPTextModel"],
                                             "scheduler": ["diffusers", "DDIM"], "vae": ["diffusers", "VAE"]}).encode(),
@@ -81,7 +85,7 @@ PARTS = {"parts/pipeline": PIPELINE, "parts/adapter": ADAPTER, "parts/sentences"
          "parts/gguf": {"m-00001-of-00002.gguf": gguf(b"llama", 2_500_000), "m-00002-of-00002.gguf": gguf(b"llama", 10)},
          "parts/quants": {"q4.gguf": gguf(b"llama", 1), "q8.gguf": gguf(b"llama", 1)},
          "parts/cut": {"m.gguf": gguf(b"llama", 5_000)[:4_000]}}
-REPOS = {**PARTS, "good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
+REPOS = {**PARTS, "good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/variants": HALF, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
 FAULTS = ["truncate-once", "drip", "no-ranges", "wrong-range", "wrong-bytes", "changed", "500-twice", "500", "429-once",
           "429-long", "slow", "stall-once", "redirect-loop", "no-commit", "no-etag", "evil-path", "gzip", "other-commit",
           "cut-and-no-ranges", "expired-once", "to-http", "long-json", "403", "teapot", "disabled", "bad-token"]

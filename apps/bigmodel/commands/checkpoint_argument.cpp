@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "bigmodel/checkpoint/choose_files.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/hub/cache.h"
 #include "commands/fetch_checkpoint.h"
@@ -24,6 +25,8 @@ std::optional<FoundCheckpoint> in_cache(const RepoReference& repo, const HubSett
     const fs::path folder = repo.path.empty() ? cached->folder : cached->folder / repo.path;
     try {
       FoundCheckpoint out{.path = folder, .name = name, .source = "cache", .opened = open_checkpoint(folder, open)};
+      // A variant that was fetched before is not what is asked for now.
+      if (open.variant.empty() && !out.opened->files.empty() && !variant_of(out.opened->files.front().name).empty()) continue;
       session.notes.note(fmt::format("using cache {}@{}", id, cached->commit.substr(0, 7)));
       return out;
     } catch (const Error&) {
@@ -39,15 +42,16 @@ FoundCheckpoint of_repository(const std::string& argument, const RepoReference& 
   HubAccess hub(std::move(settings), session);
   try {
     if (wanted == WantedPart::all) {
-      return {.path = fetch_checkpoint(hub, repo.id, repo.revision_or_main(), repo.path, session), .name = name, .source = "hub", .opened = {}};
+      return {.path = fetch_checkpoint(hub, repo.id, repo.revision_or_main(), {.folder = repo.path, .variant = open.variant}, session), .name = name, .source = "hub", .opened = {}};
     }
     const std::string commit = hub.client().resolve_commit(repo.id, repo.revision_or_main());
-    return {.path = argument, .name = name, .source = "hub", .opened = hub_headers(hub, repo.id, commit, repo.path, session), .has_weights = false};
+    return {.path = argument, .name = name, .source = "hub", .opened = hub_headers(hub, repo.id, commit, repo.path, {.variant = open.variant}, session), .has_weights = false};
   } catch (const RepoNotFoundError& e) {
     throw NotFoundError(fmt::format("{}: no such file or folder, and {}", argument, e.message()), e.hint());
   } catch (const NetworkError& e) {
-    // A bare word is more likely a folder that was mistyped.
-    if (repo.id.find('/') == std::string::npos) throw NotFoundError(fmt::format("{}: no such file or folder, and no network to ask the Hub", argument), e.hint());
+    // A bare word, or a name in a folder that is here, is more likely a path that was mistyped.
+    std::error_code error;
+    if (repo.id.find('/') == std::string::npos || fs::is_directory(fs::path(argument).parent_path(), error)) throw NotFoundError(fmt::format("{}: no such file or folder, and no network to ask the Hub", argument), e.hint());
     throw NetworkError(fmt::format("{}: no such file or folder, and {}", argument, e.message()), e.hint());
   }
 }

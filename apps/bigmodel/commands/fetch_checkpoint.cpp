@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bigmodel/checkpoint/checkpoint_index.h"
+#include "bigmodel/checkpoint/choose_files.h"
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/hub/fetch.h"
@@ -20,20 +21,20 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostTextBytes = std::uint64_t{200} << 20;
 
 bool is_text(std::string_view name) {
-  if (name.ends_with(".index.json")) return false;
+  if (name.find(".index.") != std::string_view::npos) return false;  // one of the weights, or of a variant of them
   constexpr std::string_view kSuffixes[] = {".json", ".txt", ".model", ".jinja", ".tiktoken"};
   return name == "README.md" || name.starts_with("LICENSE") || std::ranges::any_of(kSuffixes, [&](std::string_view s) { return name.ends_with(s); });
 }
 
 /// The weights as transformers chooses them.
-std::set<std::string> weight_names(HubAccess& hub, const DownloadPlan& plan, const std::string& prefix) {
+std::set<std::string> wanted_weights(HubAccess& hub, const DownloadPlan& plan, const std::string& prefix, const std::string& variant) {
   const auto has = [&](const std::string& name) {
     return std::ranges::any_of(plan.files, [&](const PlannedFile& planned) { return planned.file.path == prefix + name; });
   };
-  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+  for (const auto& [name, is_index] : weight_names(variant)) {
     if (!has(name)) continue;
     std::set<std::string> out{prefix + name};
-    if (!std::string_view(name).ends_with(".index.json")) return out;
+    if (!is_index) return out;
     const FetchedFile index = fetch_file(hub.client(), plan.repo_id, plan.commit, prefix + name, hub.notes());
     for (const std::string& shard : read_checkpoint_index(index.path).shards) {
       if (!has(shard)) throw NotFoundError(fmt::format("{}: {} names {}, which the repository lacks", plan.repo_id, name, shard));
@@ -41,18 +42,23 @@ std::set<std::string> weight_names(HubAccess& hub, const DownloadPlan& plan, con
     }
     return out;
   }
-  throw NotFoundError(fmt::format("{}: the repository has no safetensors and no PyTorch weights{}", plan.repo_id,
+  std::set<std::string_view> variants;
+  for (const PlannedFile& planned : plan.files) {
+    if (planned.file.path.starts_with(prefix)) variants.insert(variant_of(std::string_view(planned.file.path).substr(prefix.size())));
+  }
+  variants.erase("");
+  throw NotFoundError(fmt::format("{}: the repository has no safetensors and no PyTorch weights{}{}", plan.repo_id, variant.empty() ? "" : fmt::format(" of variant \"{}\"", variant),
                                   prefix.empty() ? "" : fmt::format(" in {}", prefix)),
-                      "bigmodel download lists what it has with --dry-run");
+                      variants.empty() ? "bigmodel download lists what it has with --dry-run" : fmt::format("it has --variant {}", fmt::join(variants, ", ")));
 }
 
 }  // namespace
 
-fs::path fetch_checkpoint(HubAccess& hub, const std::string& repo_id, const std::string& revision, const std::string& folder, Session& session) {
+fs::path fetch_checkpoint(HubAccess& hub, const std::string& repo_id, const std::string& revision, const RepositoryPart& part, Session& session) {
   constexpr unsigned kConnections = 8;
   DownloadPlan plan = plan_download(hub.client(), repo_id, revision, {}, {});
-  const std::string prefix = folder.empty() ? "" : folder + "/";
-  const std::set<std::string> weights = weight_names(hub, plan, prefix);
+  const std::string prefix = part.folder.empty() ? "" : part.folder + "/";
+  const std::set<std::string> weights = wanted_weights(hub, plan, prefix, part.variant);
   std::erase_if(plan.files, [&](const PlannedFile& planned) {
     const std::string& path = planned.file.path;
     if (weights.contains(path)) return false;
@@ -64,7 +70,7 @@ fs::path fetch_checkpoint(HubAccess& hub, const std::string& repo_id, const std:
   }
   download(hub.client(), plan, kConnections, hub.notes());
   session.progress.clear();
-  return folder.empty() ? plan.folder : plan.folder / folder;
+  return part.folder.empty() ? plan.folder : plan.folder / part.folder;
 }
 
 std::optional<RepoReference> repository_argument(const std::string& argument, const Options& options, const HubSettings& settings) {

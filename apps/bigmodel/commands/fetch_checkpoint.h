@@ -13,9 +13,14 @@
 
 namespace bigmodel::app {
 
-/// Brings what the cache lacks and returns the folder. `folder` is where in the repository the checkpoint lies; empty: at its root.
-/// Throws NotFoundError where there are no safetensors or PyTorch weights, and what fetching throws.
-std::filesystem::path fetch_checkpoint(HubAccess& hub, const std::string& repo_id, const std::string& revision, const std::string& folder,
+struct RepositoryPart {
+  std::string folder;   ///< where in the repository the checkpoint lies; empty: at its root
+  std::string variant;  ///< as OpenOptions
+};
+
+/// Brings what the cache lacks and returns the folder. Throws NotFoundError where there are no safetensors or PyTorch weights, and
+/// what fetching throws.
+std::filesystem::path fetch_checkpoint(HubAccess& hub, const std::string& repo_id, const std::string& revision, const RepositoryPart& part,
                                        Session& session);
 
 /// The repository that an argument names where nothing of that name is here; nullopt for what reads as a path.

@@ -334,7 +334,7 @@ FoundModel find_model_with_weights(const std::string& argument, const spec::Spec
     open_checkpoint(checkpoint_folder(out));
   } catch (const NotFoundError&) {
     HubAccess hub(hub_settings_of(options, session.environment), session);
-    out.folder = fetch_checkpoint(hub, out.repo_id, out.commit, out.repo_folder, session);
+    out.folder = fetch_checkpoint(hub, out.repo_id, out.commit, {.folder = out.repo_folder}, session);
   }
   return out;
 }

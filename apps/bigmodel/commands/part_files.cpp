@@ -95,7 +95,7 @@ class Repository final : public PartFiles {
       if (!names_.contains(inside + stem + ".safetensors") && !names_.contains(inside + stem + ".safetensors.index.json")) continue;
       std::string path = prefix_ + inside;
       if (!path.empty()) path.pop_back();
-      return hub_headers(hub_, repo_, commit_, path, session_, stem);
+      return hub_headers(hub_, repo_, commit_, path, {.stem = stem}, session_);
     }
     throw NotFoundError(fmt::format("{}: no safetensors{}", object(), folder.empty() ? "" : " in " + folder), "download it: other formats say nothing by their first bytes");
   }

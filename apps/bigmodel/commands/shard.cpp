@@ -150,8 +150,7 @@ ExitStatus run(const Options& options, Session& session) {
   ShardOptions job_options = shard_options(options);
   if (options.given("plan-from")) {
     if (options.given("CHECKPOINT")) throw UsageError("--plan-from: plans for the tensors of a list, not for a checkpoint", "leave CHECKPOINT out");
-    ShardNames names = job_options.format == OutputFormat::bin ? ShardNames{.stem = "pytorch_model", .suffix = ".bin"} : ShardNames{};
-    if (!job_options.variant.empty()) names.stem += "." + job_options.variant;
+    const ShardNames names = usual_names(job_options.format == OutputFormat::bin, job_options.variant);
     const std::uint64_t limit = job_options.merge ? ~std::uint64_t{0} : job_options.max_shard_size_bytes;
     session.out.line(plan_of_list(options.text("plan-from"), limit, names, job_options.policy, session.out.terminal().is_tty));
     return ExitStatus::done;

@@ -5,7 +5,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "bigmodel/checkpoint/remote_checkpoint.h"
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "commands/hub_access.h"
@@ -21,7 +20,7 @@ OptionSpec exact_option() {
 
 bool wants_exact(const Options& options) { return find_option(options.command(), "exact") != nullptr && options.flag("exact"); }
 
-Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session, const std::string& stem) {
+Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, const RemoteNames& names, Session& session) {
   HubClient& client = hub.client();
   const RemoteFiles files{
       .read = [&](const std::string& path, std::uint64_t first, std::uint64_t size, std::uint64_t& file_bytes) -> std::optional<std::string> {
@@ -33,7 +32,7 @@ Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::st
       },
       .object = fmt::format("{}@{}", repo_id, commit.substr(0, 7)),
       .folder = folder,
-      .stem = stem};
+      .names = names};
   Checkpoint out = read_remote_checkpoint(files);
   session.notes.note(fmt::format("read the headers of {} {} on the Hub, no weights", out.files.size(), out.files.size() == 1 ? "file" : "files"));
   return out;
@@ -51,7 +50,7 @@ Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Se
     throw NotFoundError(fmt::format("{}: --exact reads a checkpoint's headers, and there is none", model.argument), "name a folder or a repository of the Hub");
   }
   HubAccess hub(hub_settings_of(options, session.environment), session);
-  return hub_headers(hub, model.repo_id, model.commit, model.repo_folder, session);
+  return hub_headers(hub, model.repo_id, model.commit, model.repo_folder, {}, session);
 }
 
 nlohmann::ordered_json dtypes_json(const std::vector<DTypeTotal>& totals) {

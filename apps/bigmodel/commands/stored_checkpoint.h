@@ -8,6 +8,7 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/checkpoint/checkpoint_totals.h"
+#include "bigmodel/checkpoint/remote_checkpoint.h"
 #include "commands/command.h"
 #include "commands/hub_access.h"
 #include "commands/model_argument.h"
@@ -21,9 +22,8 @@ bool wants_exact(const Options& options);
 /// Of a model that was found. Throws NotFoundError where there are no safetensors, and what reading them throws.
 Checkpoint stored_checkpoint(const FoundModel& model, const Options& options, Session& session);
 
-/// Those of a repository's safetensors, by byte ranges; `stem` of the files' names.
-Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, Session& session,
-                       const std::string& stem = "model");
+/// Those of a repository's safetensors, by byte ranges.
+Checkpoint hub_headers(HubAccess& hub, const std::string& repo_id, const std::string& commit, const std::string& folder, const RemoteNames& names, Session& session);
 
 /// {"files", "tensors", "parameters", "bytes", "dtypes": {dtype: bytes}}, each stored tensor once. `packed`: the tensors are a
 /// quantiser's; their elements are no parameters and are not counted.

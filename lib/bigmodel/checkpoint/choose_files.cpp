@@ -11,6 +11,7 @@
 
 #include "bigmodel/checkpoint/file_kind.h"
 #include "bigmodel/checkpoint/offload_folder.h"
+#include "bigmodel/checkpoint/shard_plan.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/parse_number.h"
 
@@ -65,11 +66,17 @@ constexpr Foreign kForeign[] = {
   throw NotFoundError(fmt::format("{}: no checkpoint in this folder (model.safetensors, pytorch_model.bin, or their index)", folder.string()));
 }
 
-/// "model.safetensors" -> "model.fp16.safetensors"; an index gets it before ".json", as transformers does.
-std::string with_variant(std::string_view name, std::string_view variant) {
-  if (variant.empty()) return std::string(name);
-  const std::size_t dot = name.rfind('.');
-  return fmt::format("{}.{}{}", name.substr(0, dot), variant, name.substr(dot));
+/// In the order of preference.
+std::vector<ShardNames> known_names() {
+  return {usual_names(false), usual_names(true), {.stem = "diffusion_pytorch_model"}, {.stem = "diffusion_pytorch_model", .suffix = ".bin"}};
+}
+
+/// The variants whose files are among the names, once each.
+std::set<std::string_view> variants_of(const std::vector<std::string>& names) {
+  std::set<std::string_view> out;
+  for (const std::string& name : names) out.insert(variant_of(name));
+  out.erase("");
+  return out;
 }
 
 /// All numbers 1..count of one stem, once each; in order.
@@ -105,30 +112,24 @@ ChosenFiles choose_in_folder(const Disk& disk, const fs::path& folder, std::stri
   chosen.folder = folder;
   const std::vector<std::string> names = names_in(folder);
   const auto has = [&](std::string_view name) { return std::ranges::binary_search(names, name); };
-  const auto note_others = [&](std::string_view taken, std::initializer_list<std::string_view> others) {
-    for (const std::string_view other : others) {
-      const std::string name = with_variant(other, variant);
-      if (name != taken && has(name)) chosen.notes.push_back(fmt::format("{} is there too; {} was taken, as transformers does", name, taken));
-    }
-  };
-  struct Candidate {
-    std::string_view name;
-    bool is_index;
-  };
-  constexpr Candidate kOrder[] = {{"model.safetensors", false}, {"model.safetensors.index.json", true},
-                                  {"pytorch_model.bin", false}, {"pytorch_model.bin.index.json", true}};
-  for (const Candidate& candidate : kOrder) {
-    const std::string name = with_variant(candidate.name, variant);
-    if (!has(name)) continue;
-    if (candidate.is_index) {
-      chosen.index = folder / name;
+  const std::vector<WeightName> known = weight_names(variant);
+  for (auto it = known.begin(); it != known.end(); ++it) {
+    if (!has(it->name)) continue;
+    if (it->is_index) {
+      chosen.index = folder / it->name;
     } else {
-      chosen.files.push_back(folder / name);
+      chosen.files.push_back(folder / it->name);
     }
-    note_others(name, {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"});
+    for (auto other = it + 1; other != known.end(); ++other) {
+      if (has(other->name)) chosen.notes.push_back(fmt::format("{} is there too; {} was taken, as transformers does", other->name, it->name));
+    }
     return chosen;
   }
-  if (!variant.empty()) throw NotFoundError(fmt::format("{}: no checkpoint of variant \"{}\" in this folder", folder.string(), variant));
+  if (!variant.empty()) {
+    const std::set<std::string_view> variants = variants_of(names);
+    throw NotFoundError(fmt::format("{}: no checkpoint of variant \"{}\" in this folder", folder.string(), variant),
+                        variants.empty() ? "it has no variants" : fmt::format("it has {}", fmt::join(variants, ", ")));
+  }
 
   std::vector<std::string> indexes;
   std::vector<std::string> weights;
@@ -158,6 +159,7 @@ ChosenFiles choose_in_folder(const Disk& disk, const fs::path& folder, std::stri
                           "fetch the others, or name the file");
     }
     chosen.files.push_back(folder / candidates.front());
+    if (const std::string_view lone = variant_of(candidates.front()); !lone.empty()) chosen.notes.push_back(fmt::format("{} is the variant {}; it is the only one here", candidates.front(), lone));
     return chosen;
   }
   const std::vector<std::string> set = complete_set(candidates);
@@ -174,6 +176,37 @@ ChosenFiles choose_in_folder(const Disk& disk, const fs::path& folder, std::stri
 }
 
 }  // namespace
+
+std::vector<WeightName> weight_names(std::string_view variant) {
+  std::vector<WeightName> out;
+  for (ShardNames names : known_names()) {
+    names.variant = variant;
+    out.push_back({names.one()});
+    out.push_back({names.transformers_index(), true});
+    if (!variant.empty()) out.push_back({names.index(), true});
+  }
+  return out;
+}
+
+std::string_view variant_of(std::string_view name) {
+  const bool is_index = name.ends_with(".json") && name.find(".index.") != std::string_view::npos;
+  if (!is_index && !name.ends_with(".safetensors") && !name.ends_with(".bin")) return {};
+  NumberedShard numbered;
+  std::size_t dot = name.find('.');
+  const std::string_view first = name.substr(0, dot);
+  const std::string stem = parse_numbered_shard(first, numbered) ? numbered.stem : std::string(first);
+  if (std::ranges::none_of(known_names(), [&](const ShardNames& names) { return names.stem == stem; })) return {};
+  std::string_view variant;
+  while (dot != std::string_view::npos) {
+    const std::size_t end = name.find('.', dot + 1);
+    const std::string_view part = name.substr(dot + 1, end == std::string_view::npos ? end : end - dot - 1);
+    dot = end;
+    if (part == "safetensors" || part == "bin" || part == "index" || part == "json") continue;
+    if (!variant.empty()) return {};
+    variant = part;
+  }
+  return parse_numbered_shard(variant, numbered) ? variant.substr(0, numbered.stem.size()) : variant;
+}
 
 bool parse_numbered_shard(std::string_view name, NumberedShard& out) {
   // STEM-ddddd-of-ddddd.SUFFIX, and the order some tools use: STEM.SUFFIX-ddddd-of-ddddd.SUFFIX

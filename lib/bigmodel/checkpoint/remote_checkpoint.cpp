@@ -10,7 +10,9 @@
 #include <thread>
 #include <unordered_map>
 
+#include "bigmodel/checkpoint/choose_files.h"
 #include "bigmodel/checkpoint/read_tensor_list.h"
+#include "bigmodel/checkpoint/shard_plan.h"
 #include "bigmodel/core/error.h"
 
 namespace bigmodel {
@@ -117,26 +119,34 @@ void order_by_index(Checkpoint& checkpoint, const std::string& object) {
 }  // namespace
 
 Checkpoint read_remote_checkpoint(const RemoteFiles& files) {
+  const ShardNames own{.stem = files.names.stem, .variant = files.names.variant};
+  const std::vector<WeightName> names = files.names.stem.empty() ? weight_names(files.names.variant) : std::vector<WeightName>{{own.one(), false}, {own.index(), true}};
   Checkpoint out;
   out.path = out.folder = files.folder;
-  if (std::optional<TensorList> whole = read_file_header(files, files.stem + ".safetensors")) {
-    add(out, *std::move(whole));
+  std::vector<std::string> tried;
+  for (const auto& [name, is_index] : names) {
+    if (name.find(".safetensors") == std::string::npos) continue;
+    tried.push_back(name);
+    if (!is_index) {
+      if (std::optional<TensorList> whole = read_file_header(files, name)) {
+        add(out, *std::move(whole));
+        return out;
+      }
+      continue;
+    }
+    std::uint64_t index_bytes = 0;
+    const std::optional<std::string> text = files.read(path_of(files, name), 0, kIndexLimitBytes, index_bytes);
+    if (!text) continue;
+    if (index_bytes > kIndexLimitBytes) throw UnsupportedError(fmt::format("{}: {} has {} bytes, at most {} are read", files.object, name, index_bytes, kIndexLimitBytes));
+    out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, name));
+    out.index->name = name;
+    if (out.index->shards.size() > kMostShards) throw UnsupportedError(fmt::format("{}: {} shards, at most {} are read", files.object, out.index->shards.size(), kMostShards));
+    for (TensorList& shard : read_shards(files, *out.index)) add(out, std::move(shard));
+    order_by_index(out, files.object);
     return out;
   }
-  const std::string index_name = files.stem + ".safetensors.index.json";
-  std::uint64_t index_bytes = 0;
-  const std::optional<std::string> text = files.read(path_of(files, index_name), 0, kIndexLimitBytes, index_bytes);
-  if (!text) {
-    throw NotFoundError(fmt::format("{}: neither {}.safetensors nor {}", files.object, files.stem, index_name),
-                        "only safetensors headers can be read without the weights; download the checkpoint");
-  }
-  if (index_bytes > kIndexLimitBytes) throw UnsupportedError(fmt::format("{}: {} has {} bytes, at most {} are read", files.object, index_name, index_bytes, kIndexLimitBytes));
-  out.index = parse_checkpoint_index(*text, fmt::format("{}: {}", files.object, index_name));
-  out.index->name = index_name;
-  if (out.index->shards.size() > kMostShards) throw UnsupportedError(fmt::format("{}: {} shards, at most {} are read", files.object, out.index->shards.size(), kMostShards));
-  for (TensorList& shard : read_shards(files, *out.index)) add(out, std::move(shard));
-  order_by_index(out, files.object);
-  return out;
+  throw NotFoundError(fmt::format("{}: none of {}", files.object, fmt::join(tried, ", ")),
+                      "only safetensors headers can be read without the weights; download the checkpoint");
 }
 
 }  // namespace bigmodel

@@ -86,18 +86,6 @@ std::vector<ShardInput> inputs_of(const Checkpoint& checkpoint, const std::vecto
   return inputs;
 }
 
-ShardNames names_of(const ShardOptions& options, bool bin) {
-  ShardNames names = bin ? ShardNames{.stem = "pytorch_model", .suffix = ".bin"} : ShardNames{};
-  if (!options.variant.empty()) names.stem += "." + options.variant;
-  return names;
-}
-
-/// transformers puts the variant before ".json"; the pattern's way would be model.fp16.safetensors.index.json.
-std::string index_name_of(const ShardOptions& options, const ShardNames& names, bool bin) {
-  if (options.variant.empty() || options.compat_hf) return names.index();
-  return fmt::format("{}.index.{}.json", bin ? "pytorch_model.bin" : "model.safetensors", options.variant);
-}
-
 void warn_about_headers(ShardJob& job) {
   for (const OutputFile& file : job.files) {
     const std::uint64_t header = file.pieces.front().text.size();
@@ -140,9 +128,9 @@ ShardJob plan_shard_job(const Checkpoint& checkpoint, const ShardOptions& option
   }
   job.dropped = kept.dropped;
   job.inputs = inputs_of(checkpoint, kept.kept, options, bin);
-  const ShardNames names = names_of(options, bin);
+  job.names = usual_names(bin, options.variant);
   const std::uint64_t limit = options.merge ? ~std::uint64_t{0} : options.max_shard_size_bytes;
-  job.plan = plan_shards(job.inputs, limit, names, options.policy);
+  job.plan = plan_shards(job.inputs, limit, job.names, options.policy);
 
   LayoutOptions layout{.dtype = options.dtype, .canonical = options.compat_hf};
   if (options.compat_hf) {
@@ -170,7 +158,7 @@ ShardJob plan_shard_job(const Checkpoint& checkpoint, const ShardOptions& option
   }
   warn_about_headers(job);
   if (job.plan.sharded()) {
-    job.index_name = index_name_of(options, names, bin);
+    job.index_name = options.compat_hf ? job.names.index() : job.names.transformers_index();
     Pairs metadata{{"total_size", std::to_string(job.plan.total_size)}};
     for (const auto& [from, to] : job.dropped) metadata.emplace_back(from, json_string(to));
     if (!options.compat_hf && checkpoint.index) {

@@ -32,6 +32,7 @@ struct ShardJob {
   ShardPlan plan;                              ///< tensors are numbers of `inputs`
   std::vector<ShardInput> inputs;              ///< what was planned: the kept tensors
   OutputFormat format = OutputFormat::safetensors;
+  ShardNames names;                            ///< of the weight files, the variant in them
   std::string index_name;                      ///< empty: one file, no index
   std::string index_text;
   std::vector<std::pair<std::string, std::string>> dropped;  ///< tied names: dropped -> kept

@@ -165,6 +165,10 @@ std::string_view layer_of(std::string_view name) {
   return dot == std::string_view::npos ? name : name.substr(0, dot);
 }
 
+ShardNames usual_names(bool bin, std::string variant) {
+  return bin ? ShardNames{.stem = "pytorch_model", .suffix = ".bin", .variant = std::move(variant)} : ShardNames{.variant = std::move(variant)};
+}
+
 ShardPlan plan_shards(std::span<const ShardInput> tensors, std::uint64_t max_shard_size_bytes, const ShardNames& names,
                       ShardPolicy policy) {
   const std::vector<Item> items = items_of(tensors);
@@ -172,7 +176,7 @@ ShardPlan plan_shards(std::span<const ShardInput> tensors, std::uint64_t max_sha
   ShardPlan plan;
   for (std::size_t s = 0; s < cut.size(); ++s) {
     PlannedShard shard;
-    shard.file = cut.size() == 1 ? names.one() : fmt::format("{}-{:05}-of-{:05}{}", names.stem, s + 1, cut.size(), names.suffix);
+    shard.file = cut.size() == 1 ? names.one() : fmt::format("{}-{:05}-of-{:05}{}", names.varied_stem(), s + 1, cut.size(), names.suffix);
     for (const std::size_t i : cut[s]) shard.tensors.push_back(items[i].first);
     plan.shards.push_back(std::move(shard));
   }

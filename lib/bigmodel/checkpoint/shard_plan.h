@@ -39,9 +39,16 @@ struct ShardPlan {
 struct ShardNames {
   std::string stem = "model";
   std::string suffix = ".safetensors";
-  std::string one() const { return stem + suffix; }
-  std::string index() const { return stem + suffix + ".index.json"; }
+  std::string variant;  ///< "fp16": model.fp16.safetensors; empty: none
+  std::string varied_stem() const { return variant.empty() ? stem : stem + "." + variant; }
+  std::string one() const { return varied_stem() + suffix; }
+  /// As huggingface_hub names it: model.fp16.safetensors.index.json.
+  std::string index() const { return one() + ".index.json"; }
+  /// As transformers names it: model.safetensors.index.fp16.json.
+  std::string transformers_index() const { return variant.empty() ? index() : stem + suffix + ".index." + variant + ".json"; }
 };
+/// model.safetensors or pytorch_model.bin.
+ShardNames usual_names(bool bin, std::string variant = {});
 
 /// Reference: huggingface_hub split_state_dict_into_shards_factory. A tensor above the limit gets a shard of its own, which
 /// is emitted before the shard being filled; later names of a storage join its first name's shard and cost nothing.

@@ -106,7 +106,7 @@ Target resolve_target(const Checkpoint& checkpoint, const WriteOptions& options)
   return {.folder = output, .places = places_inside(output), .fresh = false};
 }
 
-/// Files that the new checkpoint supersedes: weights of the same stem, single or numbered, and their index.
+/// Files that the new checkpoint supersedes: weights of the same stem and variant, single or numbered, and their index.
 std::set<std::string> superseded(const Checkpoint& checkpoint, const ShardJob& job, const Target& target, bool in_place) {
   std::set<std::string> old;
   if (in_place) {
@@ -115,13 +115,13 @@ std::set<std::string> superseded(const Checkpoint& checkpoint, const ShardJob& j
     }
     if (checkpoint.index) old.insert(checkpoint.index->name);
   }
-  const bool bin = job.format == OutputFormat::bin;
+  const ShardNames& names = job.names;
+  const std::set<std::string> usual{names.one(), names.index(), names.transformers_index()};
   std::error_code error;
   for (fs::directory_iterator it(target.folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     NumberedShard shard;
-    const std::string stem = bin ? "pytorch_model" : "model", suffix = bin ? ".bin" : ".safetensors";
-    if (name == stem + suffix || name == stem + suffix + ".index.json" || (parse_numbered_shard(name, shard) && shard.stem == stem && shard.suffix == suffix)) old.insert(name);
+    if (usual.contains(name) || (parse_numbered_shard(name, shard) && shard.stem == names.varied_stem() && shard.suffix == names.suffix)) old.insert(name);
   }
   for (const OutputFile& file : job.files) old.erase(file.name);
   old.erase(job.index_name);
