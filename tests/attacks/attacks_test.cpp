@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <chrono>
+#include <ctime>
 #include <map>
 
 #include "attacks/attack.h"
@@ -42,12 +42,13 @@ TEST_SUITE("attacks") {
     const std::vector<Attack> attacks = all_attacks();
     for (const Attack& attack : attacks) {
       CAPTURE(attack.path);
-      const auto start = std::chrono::steady_clock::now();
+      // Processor time: a busy machine is no fault of the reader's.
+      const std::clock_t start = std::clock();
       const std::string got = verdict(write_attack(attack, folder.path()));
-      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+      const double elapsed_s = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
       const bool right = attack.accepted ? got == "accepted" : got != "accepted" && !got.starts_with("wrong kind") && got.find(attack.words) != std::string::npos;
       CHECK_MESSAGE(right, got);
-      CHECK(elapsed.count() < 20);  // far above what any takes, sanitizers and slow machines included
+      CHECK(elapsed_s < 20);  // far above what any takes, sanitizers and slow machines included
       as_said += right ? 1 : 0;
       refused_count += attack.accepted ? 0 : 1;
     }

@@ -13,10 +13,13 @@
 #include "bigmodel/checkpoint/shard_writer.h"
 #include "bigmodel/checkpoint/tensor_reader.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/io/direct_reader.h"
 #include "bigmodel/io/sha256.h"
 #include "checkpoint/safetensors_file.h"
 #include "support/json_lines.h"
+#include "support/sampling.h"
 #include "support/temp_folder.h"
+#include "support/unsynced_disk.h"
 
 namespace bigmodel {
 namespace {
@@ -24,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Counts the calls that can fail and fails one of them. A clone_range is never tried: these tests are about copying.
-class FailingDisk : public Disk {
+class FailingDisk : public test::UnsyncedDisk {
  public:
   FailingDisk(int failing_call, int error_number) : failing_call_(failing_call), error_number_(error_number) {}
 
@@ -33,7 +36,7 @@ class FailingDisk : public Disk {
   ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset) const override { return fails("pwrite") ? -1 : Disk::pwrite(fd, data, size, offset); }
   int ftruncate(int fd, off_t size) const override { return fails("ftruncate") ? -1 : Disk::ftruncate(fd, size); }
   int fallocate(int fd, off_t size) const override { return fails("fallocate") ? -1 : Disk::fallocate(fd, size); }
-  int fsync(int fd) const override { return fails("fsync") ? -1 : Disk::fsync(fd); }
+  int fsync(int fd) const override { return fails("fsync") ? -1 : test::UnsyncedDisk::fsync(fd); }
   int rename(const fs::path& from, const fs::path& to) const override { return fails("rename", to.filename().string()) ? -1 : Disk::rename(from, to); }
   int unlink(const fs::path& path) const override { return fails("unlink", path.filename().string()) ? -1 : Disk::unlink(path); }
   int clone_range(int, off_t, int, off_t, std::size_t) const override {
@@ -59,7 +62,7 @@ class FailingDisk : public Disk {
 };
 
 /// Nothing is done in one go: whole blocks where direct I/O asks for them, odd lengths elsewhere, and signals in between.
-class SlowDisk : public Disk {
+class SlowDisk : public test::UnsyncedDisk {
  public:
   explicit SlowDisk(bool direct) : direct_(direct) {}
 
@@ -89,7 +92,7 @@ class SlowDisk : public Disk {
 };
 
 /// Does something to a file before the n-th read.
-class MeddlingDisk : public Disk {
+class MeddlingDisk : public test::UnsyncedDisk {
  public:
   MeddlingDisk(int call, std::function<void()> meddle) : call_(call), meddle_(std::move(meddle)) {}
   ssize_t pread(int fd, void* data, std::size_t size, off_t offset) const override {
@@ -103,13 +106,39 @@ class MeddlingDisk : public Disk {
   mutable std::atomic<int> calls_{0};
 };
 
-/// Four tensors of 6,000 bytes; with a limit of 12,000 two shards and an index.
-void write_model(const test::TempFolder& folder) {
+/// Shares extents as btrfs does, as far as one can see; the n-th time it fails.
+class SharingDisk : public test::UnsyncedDisk {
+ public:
+  explicit SharingDisk(int failing_call = -1, int error_number = 0) : failing_call_(failing_call), error_number_(error_number) {}
+
+  int clone_range(int from_fd, off_t from, int to_fd, off_t to, std::size_t size) const override {
+    if (calls_++ == failing_call_) {
+      errno = error_number_;
+      return -1;
+    }
+    CHECK(from % 4096 == 0);
+    CHECK(to % 4096 == 0);
+    CHECK(size % 4096 == 0);
+    const AlignedBuffer buffer(size);  // the target is open for direct I/O
+    const auto whole = static_cast<ssize_t>(size);
+    return ::pread(from_fd, buffer.bytes().data(), size, from) == whole && ::pwrite(to_fd, buffer.bytes().data(), size, to) == whole ? 0 : -1;
+  }
+  int calls() const { return calls_; }
+
+ private:
+  const int failing_call_;
+  const int error_number_;
+  mutable std::atomic<int> calls_{0};
+};
+
+/// Four tensors, each of 6,000 bytes unless told; with a limit of 12,000 two shards and an index.
+void write_model(const test::TempFolder& folder, int elements = 1500) {
   std::string header = "{";
   std::string data;
+  const int size = elements * 4;
   for (int i = 0; i < 4; ++i) {
-    header += (i > 0 ? ",\"t" : "\"t") + std::to_string(i) + R"(":{"dtype":"F32","shape":[1500],"data_offsets":[)" + std::to_string(i * 6000) + "," + std::to_string(i * 6000 + 6000) + "]}";
-    for (int k = 0; k < 6000; ++k) data += static_cast<char>(i * 61 + k * 7 + k / 256);
+    header += (i > 0 ? ",\"t" : "\"t") + std::to_string(i) + R"(":{"dtype":"F32","shape":[)" + std::to_string(elements) + R"(],"data_offsets":[)" + std::to_string(i * size) + "," + std::to_string(i * size + size) + "]}";
+    for (int k = 0; k < size; ++k) data += static_cast<char>(i * 61 + k * 7 + k / 256);
   }
   folder.write("m/model.safetensors", test::safetensors_file(header + "}", data));
   folder.write("m/config.json", "{}");
@@ -136,6 +165,8 @@ std::string content(const fs::path& path) {
 
 ShardReport reshard(const fs::path& input, WriteOptions write, const ShardOptions& options = {.max_shard_size_bytes = 12000}) {
   write.copy.threads = 1;  // so that calls come in one order
+  const test::UnsyncedDisk unsynced;
+  if (write.disk == nullptr) write.disk = &unsynced;
   const Checkpoint checkpoint = open_checkpoint(input);
   return write_shards(checkpoint, plan_shard_job(checkpoint, options), write, {});
 }
@@ -153,7 +184,7 @@ TEST_SUITE("checkpoint/faults") {
       const auto want = files_of(folder / "want");
       CHECK(want.size() == 4);
       int failures = 0;
-      for (const int error : {ENOSPC, EIO}) {
+      for (const int error : {ENOSPC, EIO, EROFS}) {
         fs::remove_all(folder / "out");
         for (int call = 0;; ++call) {
           const FailingDisk disk(call, error);
@@ -178,7 +209,7 @@ TEST_SUITE("checkpoint/faults") {
           fs::remove_all(folder / "out");
         }
       }
-      CHECK(failures > 60);
+      CHECK(failures > 90);
     }
   }
 
@@ -257,6 +288,83 @@ TEST_SUITE("checkpoint/faults") {
       CHECK_THROWS_AS(write_shards(again, job, {.output = folder / "out", .disk = &cut}, {}), Error);
       CHECK_FALSE(fs::exists(folder / "out"));
     }
+  }
+
+  TEST_CASE("a source that goes away under the copy is noticed, also where all of it was read") {
+    const test::TempFolder folder;
+    write_model(folder);
+    const Checkpoint checkpoint = open_checkpoint(folder / "m");
+    const MeddlingDisk gone(0, [&] { fs::remove(folder / "m/model.safetensors"); });
+    CHECK_THROWS_AS(write_shards(checkpoint, plan_shard_job(checkpoint, {.merge = true}), {.output = folder / "out", .disk = &gone}, {}), NotFoundError);
+    CHECK_FALSE(fs::exists(folder / "out"));
+  }
+
+  TEST_CASE("shared extents make the same files, and one that cannot be shared ends as any other failure") {
+    constexpr int kElements = 70'000;
+    const ShardOptions options{.max_shard_size_bytes = 2 * 4 * kElements};
+    const test::TempFolder folder;
+    write_model(folder, kElements);
+    reshard(folder / "m", {.output = folder / "aligned"}, {.merge = true});
+    fs::remove_all(folder / "m");
+    const auto source = files_of(folder / "aligned");
+    WriteOptions copying{.output = folder / "want"};
+    copying.copy.reflink = false;
+    reshard(folder / "aligned", copying, options);
+    const auto want = files_of(folder / "want");
+    const SharingDisk all;
+    const ShardReport report = reshard(folder / "aligned", {.output = folder / "out", .disk = &all}, options);
+    CHECK(report.reflink_bytes > report.copied_bytes);
+    CHECK(files_of(folder / "out") == want);
+    fs::remove_all(folder / "out");
+    const int calls = all.calls();
+    for (const int error : {ENOSPC, EDQUOT, EIO, EXDEV}) {
+      for (int call = 0; call < calls; ++call) {
+        CAPTURE(error);
+        CAPTURE(call);
+        const SharingDisk disk(call, error);
+        if (error == EXDEV) {  // not possible here: copied instead
+          CHECK_NOTHROW(reshard(folder / "aligned", {.output = folder / "out", .disk = &disk}, options));
+        } else {
+          CHECK_THROWS_AS(reshard(folder / "aligned", {.output = folder / "out", .disk = &disk}, options), IoError);
+          CHECK_FALSE(fs::exists(folder / "out"));
+          reshard(folder / "aligned", {.output = folder / "out", .resume = true, .disk = &all}, options);
+        }
+        CHECK(files_of(folder / "out") == want);
+        CHECK(files_of(folder / "aligned") == source);
+        fs::remove_all(folder / "out");
+      }
+    }
+  }
+
+  TEST_CASE("links in the way are not followed, and weights that are links are replaced, not written through") {
+    const test::TempFolder folder;
+    write_model(folder);
+    const std::string before = content(folder / "m");
+    folder.write("theirs/precious", "keep");
+    fs::create_directory_symlink(folder / "theirs", folder / ".out.bigmodel-part");
+    reshard(folder / "m", {.output = folder / "out"});
+    CHECK(files_of(folder / "theirs").size() == 1);
+    CHECK_FALSE(fs::is_symlink(folder / "out"));
+    CHECK(content(folder / "out") == before);
+    fs::remove_all(folder / "out");
+    fs::create_directory_symlink(folder / "theirs", folder / ".out.bigmodel-part");
+    reshard(folder / "m", {.output = folder / "out", .resume = true});
+    CHECK(files_of(folder / "theirs").size() == 1);
+    CHECK(content(folder / "out") == before);
+    fs::remove_all(folder / "out");
+    fs::create_symlink(folder / "new", folder / ".out.bigmodel-journal");
+    CHECK_THROWS_AS(reshard(folder / "m", {.output = folder / "out"}), IoError);
+    CHECK_FALSE(fs::exists(folder / "new"));
+    CHECK_FALSE(fs::exists(folder / "out"));
+
+    // As the Hub's cache keeps them.
+    fs::create_directory(folder / "snapshot");
+    fs::create_symlink(folder / "m/model.safetensors", folder / "snapshot/model.safetensors");
+    const auto blob = files_of(folder / "m");
+    reshard(folder / "snapshot", {.in_place = true});
+    CHECK(content(folder / "snapshot") == before);
+    CHECK(files_of(folder / "m") == blob);
+    CHECK_FALSE(fs::exists(folder / "snapshot/model.safetensors"));
   }
 
   TEST_CASE("a stopped run keeps its finished files, and another job does not take them for its own") {
