@@ -22,7 +22,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify edit infer-device-map init inspect run tokenize download push serve-estimate doctor help' -- "$cur"))
       fi
       ;;
     estimate-memory)
@@ -102,6 +102,27 @@ _bigmodel() {
       esac
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--deep --against --class --arch-dir --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+      else
+        compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
+      fi
+      ;;
+    edit)
+      case $prev in
+        --resize-vocab) COMPREPLY=(); return ;;
+        --pad-to-multiple-of) COMPREPLY=(); return ;;
+        --output|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --max-shard-size|-s) COMPREPLY=(); return ;;
+        --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --variant) COMPREPLY=(); return ;;
+        --under) COMPREPLY=(); return ;;
+        --subfolder) COMPREPLY=(); return ;;
+        --revision) COMPREPLY=(); return ;;
+        --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+        --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W '--resize-vocab --pad-to-multiple-of --mean-resizing --no-mean-resizing --output --max-shard-size --force --arch-dir --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
@@ -307,7 +328,7 @@ _bigmodel() {
       if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '--help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
-        COMPREPLY=($(compgen -W 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes' -- "$cur"))
+        COMPREPLY=($(compgen -W 'estimate-memory shard verify edit infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes' -- "$cur"))
       fi
       ;;
   esac

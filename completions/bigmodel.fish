@@ -11,6 +11,7 @@ complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
 complete -c bigmodel -n __fish_use_subcommand -a verify -d 'check a checkpoint: its files, its index, its tensors'
+complete -c bigmodel -n __fish_use_subcommand -a edit -d 'change a checkpoint\'s vocabulary size'
 complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, one name\'s origin, or what weight files hold'
@@ -93,6 +94,21 @@ complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l revision -d 'the
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l offline -d 'use what is here and ask no server'
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from verify' -F
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l resize-vocab -d 'tokens afterwards' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l pad-to-multiple-of -d 'round N up to a multiple of M' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l mean-resizing -d 'new tokens start as the mean of the old ones; the default'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l no-mean-resizing -d 'new tokens start as zeros'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -s o -l output -d 'where to write' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -s s -l max-shard-size -d 'the most bytes of tensors in one file' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l force -d 'replace the weights that are in the output folder'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l variant -d 'take the weight files of a variant: fp16 is model.fp16.safetensors' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l subfolder -d 'where in the repository or folder the checkpoint is' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l offline -d 'use what is here and ask no server'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l token-file -d 'read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s m -l max-memory -d 'what each device may take: 0=10GiB,1=10GiB,cpu=30GiB' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -s p -l policy -d 'how layers are spread' -x -a 'auto balanced balanced_low_0 sequential accelerate optimal'
 complete -c bigmodel -n '__fish_seen_subcommand_from infer-device-map' -l dtype -d 'what the model is cast to; without it the config\'s own dtype, else float32' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
@@ -238,4 +254,4 @@ complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l probe -d 'measur
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l types -d 'list every described model type instead: its classes, and whether the engine runs them'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
-complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes'
+complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify edit infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes'

@@ -33,6 +33,7 @@ _bigmodel() {
         'estimate-memory:how much memory a model needs'
         'shard:cut a checkpoint into shards, merge it, or convert it'
         'verify:check a checkpoint\: its files, its index, its tensors'
+        'edit:change a checkpoint'\''s vocabulary size'
         'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, one name'\''s origin, or what weight files hold'
@@ -136,6 +137,32 @@ _bigmodel() {
             '--deep[read every tensor\: count NaN and infinite values, print a sha256 of each]' \
             '--against[compare with another checkpoint, tensor by tensor, whatever the formats and the cuts]:OTHER:_files' \
             '--class[the class whose tensors are expected\: base, auto (what the config names), or a class by name]:CLASS: ' \
+            '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
+            '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
+            '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
+            '--subfolder[where in the repository or folder the checkpoint is]:FOLDER: ' \
+            '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \
+            '--offline[use what is here and ask no server]' \
+            '--token-file[read the Hub token from FILE instead of HF_TOKEN or ~/.cache/huggingface/token]:FILE:_files' \
+            {-h,--help}'[print this help]' \
+            {-V,--version}'[print the version; with --verbose also what this build can do]' \
+            {-q,--quiet}'[print only the essential value, and no notes, warnings or progress]' \
+            {-v,--verbose}'[print more about what was read and decided]' \
+            {-j,--json}'[print JSON; the same as --format json]' \
+            '--color[colour the output]:WHEN:(auto always never)' \
+            '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
+            '--no-config[read no config file]' \
+            ':CHECKPOINT:_files'
+          ;;
+        edit)
+          _arguments \
+            '--resize-vocab[tokens afterwards]:N: ' \
+            '--pad-to-multiple-of[round N up to a multiple of M]:M: ' \
+            '--mean-resizing[new tokens start as the mean of the old ones; the default]' \
+            '--no-mean-resizing[new tokens start as zeros]' \
+            {-o,--output}'[where to write]:FOLDER:_files' \
+            {-s,--max-shard-size}'[the most bytes of tensors in one file]:SIZE: ' \
+            '--force[replace the weights that are in the output folder]' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
             '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
             '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
@@ -410,7 +437,7 @@ _bigmodel() {
             '--color[colour the output]:WHEN:(auto always never)' \
             '--config[read settings from FILE instead of ~/.config/bigmodel/config.toml]:FILE:_files' \
             '--no-config[read no config file]' \
-            ':TOPIC:(estimate-memory shard verify infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes)'
+            ':TOPIC:(estimate-memory shard verify edit infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes)'
           ;;
       esac
       ;;

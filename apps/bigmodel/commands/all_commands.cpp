@@ -4,6 +4,7 @@
 #include "commands/complete.h"
 #include "commands/doctor.h"
 #include "commands/download.h"
+#include "commands/edit.h"
 #include "commands/estimate_memory.h"
 #include "commands/generate.h"
 #include "commands/help.h"
@@ -24,6 +25,7 @@ std::span<const Command> all_commands() {
       estimate_memory_command(),
       shard_command(),
       verify_command(),
+      edit_command(),
       infer_device_map_command(),
       init_command(),
       inspect_command(),

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// bigmodel edit: another vocabulary size for a checkpoint.
+#pragma once
+
+#include "commands/command.h"
+
+namespace bigmodel::app {
+
+Command edit_command();
+
+}  // namespace bigmodel::app
