@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 #include <optional>
+#include <system_error>
 
 #include "bigmodel/spec/source.h"
 #include "cli/help.h"
@@ -100,6 +101,10 @@ int run_program(std::span<const std::string> args, std::span<const Command> comm
     return failed(exit_status(e.kind()), to_string(e.kind()), e.message(), e.hint());
   } catch (const std::bad_alloc&) {
     return failed(ExitStatus::does_not_fit, "capacity", "out of memory", {});
+  } catch (const std::system_error& e) {
+    // Only threads throw it: their stacks count as memory, and their number may be limited.
+    if (e.code() != std::errc::resource_unavailable_try_again) return failed(ExitStatus::internal, "internal", e.what(), "this is a bug of bigmodel, please report it");
+    return failed(ExitStatus::does_not_fit, "capacity", "no thread could be started within the limits of this process", "fewer --threads, or a wider limit (ulimit -a)");
   } catch (const std::exception& e) {
     return failed(ExitStatus::internal, "internal", e.what(), "this is a bug of bigmodel, please report it");
   } catch (...) {

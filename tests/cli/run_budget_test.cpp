@@ -73,7 +73,13 @@ TEST_SUITE("cli/run_budget") {
     // The limit is one: all in RAM breaks it.
     std::vector<std::string> too_much = base;
     too_much.insert(too_much.end(), {"--device-map", "cpu"});
-    CHECK(run_limited(too_much, budget + kBeside).exit_code != 0);
+    CHECK(run_limited(too_much, budget + kBeside).exit_code == 7);
+    // Too little for the stacks of many threads: no bug of ours.
+    std::vector<std::string> many(base.begin(), base.end() - 1);
+    many.insert(many.end(), {"64", "--device-map", "disk"});
+    const RunResult starved = run_limited(many, std::uint64_t{200} << 20);
+    CHECK(starved.exit_code == 7);
+    CHECK_MESSAGE(starved.err.find("no thread could be started") != std::string::npos, starved.err);
   }
 
   TEST_CASE("--check refuses NaN and infinite weights by name") {
