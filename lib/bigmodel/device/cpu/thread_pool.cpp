@@ -44,12 +44,20 @@ ThreadPool::ThreadPool(int thread_count) {
     throw UsageError(fmt::format("threads: a number out of range, expected 1 to 1024, got {}", thread_count));
   }
   workers_ = std::vector<Worker>(static_cast<std::size_t>(thread_count));
-  for (int i = 1; i < thread_count; ++i) {
-    threads_.emplace_back([this, i](std::stop_token stop) { work(i, std::move(stop)); });
+  try {
+    for (int i = 1; i < thread_count; ++i) {
+      threads_.emplace_back([this, i](std::stop_token stop) { work(i, std::move(stop)); });
+    }
+  } catch (...) {
+    // Those that did start sleep, and would be waited for.
+    stop_workers();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop_workers(); }
+
+void ThreadPool::stop_workers() {
   for (std::jthread& thread : threads_) thread.request_stop();
   job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();

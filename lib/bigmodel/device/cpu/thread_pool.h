@@ -32,7 +32,7 @@ class RangeBody {
 /// The thread that calls parallel_for works too, as worker 0. Idle workers spin for some 30 us, then sleep.
 class ThreadPool {
  public:
-  /// Starts thread_count - 1 threads. Throws UsageError where thread_count is not in 1 .. 1024.
+  /// Starts thread_count - 1 threads. Throws UsageError where thread_count is not in 1 .. 1024, std::system_error where the system starts no more.
   explicit ThreadPool(int thread_count);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -52,6 +52,7 @@ class ThreadPool {
     std::atomic<std::uint64_t> range{0};
   };
 
+  void stop_workers();
   void work(int worker, std::stop_token stop);
   void take_chunks(int worker);
   void run_chunk(std::uint32_t chunk, int worker);
