@@ -85,7 +85,7 @@ const CommandSpec& spec() {
                    .more = "Takes some seconds. Writes 512 MiB to a file without a name on the disk of the Hub cache and reads it back past the page "
                            "cache; nothing is left behind."},
                   {.name = "types",
-                   .help = "list every described model type instead: its classes, and whether the engine runs them",
+                   .help = "list every model type instead: whether it is described, its classes, and whether the engine runs them",
                    .more = "Each class is built from the type's default config, without weights. What does not run says what is missing.",
                    .settable = false},
                   arch_dir_option(),

@@ -5,8 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <sstream>
 #include <nlohmann/json.hpp>
 
+#include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/model/build_meta_graph.h"
@@ -21,7 +23,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kTimmPrefix = "timm/";
 
 TypeState state_of(spec::SpecLibrary& library, const std::string& type, const WorkContext& work) {
-  TypeState out{type, {}, {}, {}};
+  TypeState out{.model_type = type};
   try {
     const Config config = parse_config(Json{{"model_type", type}}.dump(), "default config");
     out.classes = class_names(library, config);
@@ -43,7 +45,23 @@ TypeState state_of(spec::SpecLibrary& library, const std::string& type, const Wo
   return out;
 }
 
+/// The types that the reference builds, by name.
+std::vector<std::string> reference_types() {
+  std::vector<std::string> out;
+  for (const EmbeddedFile& file : embedded::reference_types_files()) {
+    std::istringstream lines{std::string(file.content)};
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.empty() && line.front() != '#') out.push_back(line);
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+std::size_t TypeSurvey::described_count() const {
+  return static_cast<std::size_t>(std::ranges::count_if(types, &TypeState::described));
+}
 
 std::size_t TypeSurvey::runnable_count() const {
   return static_cast<std::size_t>(std::ranges::count_if(types, [](const TypeState& t) { return !t.runnable.empty(); }));
@@ -57,24 +75,28 @@ TypeSurvey survey_types(spec::SpecLibrary& library, const WorkContext& work) {
     work.report("trying types", out.types.size(), types.size());
     out.types.push_back(state_of(library, type, work));
   }
+  for (const std::string& type : reference_types()) {
+    if (!library.has(type)) out.types.push_back({.model_type = type, .described = false, .missing = "a description"});
+  }
+  std::ranges::sort(out.types, {}, &TypeState::model_type);
   return out;
 }
 
 std::string text_of(const TypeSurvey& survey, const Terminal& terminal) {
-  TextTable table{{{"type"}, {"classes", Align::right}, {"runs"}}, {}};
+  TextTable table{{{"type"}, {"described"}, {"classes", Align::right}, {"runs"}}, {}};
   for (const TypeState& type : survey.types) {
-    table.rows.push_back({type.model_type, fmt::format("{}", type.classes.size()),
+    table.rows.push_back({type.model_type, type.described ? "yes" : "no", fmt::format("{}", type.classes.size()),
                           type.missing.empty() ? fmt::format("yes: {}", fmt::join(type.runnable, ", ")) : "no: " + type.missing});
   }
-  return fmt::format("{}{} types are described, {} of them run; and {} architectures of timm\n", box_table(table, terminal),
-                     survey.types.size(), survey.runnable_count(), survey.timm_count);
+  return fmt::format("{}{} of {} types are described, {} of them run; and {} architectures of timm\n", box_table(table, terminal),
+                     survey.described_count(), survey.types.size(), survey.runnable_count(), survey.timm_count);
 }
 
 Json json_of(const TypeSurvey& survey) {
-  Json json{{"schema", "bigmodel.doctor-types/1"}, {"described_count", survey.types.size()}, {"runnable_count", survey.runnable_count()},
+  Json json{{"schema", "bigmodel.doctor-types/1"}, {"described_count", survey.described_count()}, {"runnable_count", survey.runnable_count()},
             {"timm_count", survey.timm_count}, {"types", Json::array()}};
   for (const TypeState& type : survey.types) {
-    Json entry{{"model_type", type.model_type}, {"classes", type.classes}, {"runnable", type.runnable}};
+    Json entry{{"model_type", type.model_type}, {"described", type.described}, {"classes", type.classes}, {"runnable", type.runnable}};
     if (!type.missing.empty()) entry["missing"] = type.missing;
     json["types"].push_back(std::move(entry));
   }
