@@ -251,7 +251,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from push' -l token-file -d 'rea
 complete -c bigmodel -n '__fish_seen_subcommand_from push' -F
 complete -c bigmodel -n '__fish_seen_subcommand_from serve-estimate' -l port -d 'where to listen; 0 takes a free one' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l probe -d 'measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes'
-complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l types -d 'list every described model type instead: its classes, and whether the engine runs them'
+complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l types -d 'list every model type instead: whether it is described, its classes, and whether the engine runs them'
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from doctor' -s f -l format -d 'how the result is printed' -x -a 'table json'
 complete -c bigmodel -n '__fish_seen_subcommand_from help' -a 'estimate-memory shard verify edit infer-device-map init inspect run tokenize download push serve-estimate doctor help exit-codes environment config sizes'

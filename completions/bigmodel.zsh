@@ -415,7 +415,7 @@ _bigmodel() {
         doctor)
           _arguments \
             '--probe[measure how fast RAM, disk and GPUs are read, in the form that --bandwidth takes]' \
-            '--types[list every described model type instead\: its classes, and whether the engine runs them]' \
+            '--types[list every model type instead\: whether it is described, its classes, and whether the engine runs them]' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
             {-f,--format}'[how the result is printed]:FORMAT:(table json)' \
             {-h,--help}'[print this help]' \
