@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/model/disk_layout.h"
 
-#include <unordered_map>
+#include <array>
+#include <memory>
+#include <optional>
 
 namespace bigmodel {
 namespace {
 
+/// A tensor below some module. Its form is shared by all places where the module that states it stands: what goes before each of its
+/// leaf names is kept apart.
 struct Relative {
   std::string memory;
   const TensorTemplate* tensor;
   bool is_buffer;
-  DiskForm form;
+  std::shared_ptr<const DiskForm> form;
+  std::string prefix;
 };
 
 DiskForm named(std::string name) {
@@ -22,6 +27,11 @@ DiskForm named(std::string name) {
 void prefix_leaves(DiskForm& form, const std::string& prefix) {
   if (form.kind == DiskForm::Kind::name) form.name.insert(0, prefix);
   for (DiskForm& f : form.forms) prefix_leaves(f, prefix);
+}
+
+std::string without_leading_points(std::string name) {
+  if (name.starts_with('.')) name.erase(0, name.find_first_not_of('.'));
+  return name;
 }
 
 /// Applies a module's rules to the leaves, whose names are relative to it.
@@ -39,14 +49,31 @@ void translate_leaves(DiskForm& form, const ModuleTemplate& module, bool legacy)
     if (rule.form.kind == DiskForm::Kind::absent) {
       form = rule.form;
     } else if (rule.form.kind == DiskForm::Kind::name) {
-      std::string name = rule.form.name + form.name.substr(rule.path.size());
-      if (name.starts_with('.')) name.erase(0, name.find_first_not_of('.'));
-      form.name = std::move(name);
+      form.name = without_leading_points(rule.form.name + form.name.substr(rule.path.size()));
     } else {
       continue;
     }
     return;
   }
+}
+
+DiskForm whole_form(const Relative& r) {
+  DiskForm out = *r.form;
+  if (!r.prefix.empty()) prefix_leaves(out, r.prefix);
+  return out;
+}
+
+/// What a module's rules make of every leaf below a prefix ("layers.3."), where that is the same for all: the prefix that takes its
+/// place. nullopt where a rule may mean some of them.
+std::optional<std::string> translated_prefix(const std::string& prefix, const ModuleTemplate& module, bool legacy) {
+  for (const DiskRule& rule : module.disk) {
+    if (rule.legacy && !legacy) continue;
+    if (rule.path.starts_with(prefix)) return std::nullopt;
+    if (!prefix.starts_with(rule.path) || prefix[rule.path.size()] != '.') continue;
+    if (rule.form.kind == DiskForm::Kind::absent) return std::nullopt;
+    if (rule.form.kind == DiskForm::Kind::name) return without_leading_points(rule.form.name + prefix.substr(rule.path.size()));
+  }
+  return prefix;
 }
 
 class Translator {
@@ -56,28 +83,35 @@ class Translator {
   const std::vector<Relative>& below(const ModuleTemplate& module) {
     if (const auto it = memo_.find(&module); it != memo_.end()) return it->second;
     std::vector<Relative> out;
-    for (const TensorTemplate& t : module.parameters) out.push_back({t.name, &t, false, named(t.name)});
+    for (const TensorTemplate& t : module.parameters) out.push_back({t.name, &t, false, std::make_shared<const DiskForm>(named(t.name)), {}});
     for (const TensorTemplate& t : module.buffers) {
-      if (t.persistent) out.push_back({t.name, &t, true, named(t.name)});
+      if (t.persistent) out.push_back({t.name, &t, true, std::make_shared<const DiskForm>(named(t.name)), {}});
     }
     for (const ModuleChild& child : module.children) {
       const std::vector<Relative>& inner = below(*child.module);
       for (std::int64_t k = 0; k < child.count; ++k) {
         const std::string prefix = child.name_at(k) + ".";
-        for (Relative r : inner) {
-          r.memory.insert(0, prefix);
-          prefix_leaves(r.form, prefix);
-          out.push_back(std::move(r));
-        }
+        for (const Relative& r : inner) out.push_back({prefix + r.memory, r.tensor, r.is_buffer, r.form, prefix + r.prefix});
       }
     }
     if (!module.disk.empty()) {
-      for (Relative& r : out) translate_leaves(r.form, module, legacy_);
+      for (Relative& r : out) translate(r, module);
     }
     return memo_.emplace(&module, std::move(out)).first->second;
   }
 
  private:
+  void translate(Relative& r, const ModuleTemplate& module) const {
+    if (std::optional<std::string> prefix = translated_prefix(r.prefix, module, legacy_)) {
+      r.prefix = *std::move(prefix);
+      return;
+    }
+    DiskForm form = whole_form(r);
+    translate_leaves(form, module, legacy_);
+    r.form = std::make_shared<const DiskForm>(std::move(form));
+    r.prefix.clear();
+  }
+
   bool legacy_;
   std::unordered_map<const ModuleTemplate*, std::vector<Relative>> memo_;
 };
@@ -88,6 +122,12 @@ bool same(const DiskForm& a, const DiskForm& b) {
     if (!same(a.forms[i], b.forms[i])) return false;
   }
   return true;
+}
+
+void count_leaves(const DiskForm& form, LayoutSummary& out) {
+  if (form.kind == DiskForm::Kind::name && out.file_tensors++ == 0) out.first = form.name;
+  out.transposed = out.transposed || form.kind == DiskForm::Kind::transpose;
+  for (const DiskForm& f : form.forms) count_leaves(f, out);
 }
 
 }  // namespace
@@ -101,12 +141,35 @@ std::vector<TensorLayout> tensor_layouts(const MetaGraph& graph) {
   out.reserve(usual.size());
   for (std::size_t i = 0; i < usual.size(); ++i) {
     TensorLayout layout{usual[i].memory, usual[i].tensor, usual[i].is_buffer, {}};
-    for (const DiskForm& form : {usual[i].form, old[i].form, named(usual[i].memory)}) {
+    for (DiskForm& form : std::array{whole_form(usual[i]), whole_form(old[i]), named(usual[i].memory)}) {
       bool fresh = form.kind != DiskForm::Kind::absent;
       for (const DiskForm& before : layout.forms) fresh = fresh && !same(before, form);
-      if (fresh) layout.forms.push_back(form);
+      if (fresh) layout.forms.push_back(std::move(form));
     }
     out.push_back(std::move(layout));
+  }
+  return out;
+}
+
+std::unordered_map<std::string, LayoutSummary> layout_summaries(const MetaGraph& graph) {
+  Translator plain(false);
+  Translator legacy(true);
+  const std::vector<Relative>& usual = plain.below(*graph.root);
+  const std::vector<Relative>& old = legacy.below(*graph.root);
+  std::unordered_map<const DiskForm*, LayoutSummary> by_form;
+  std::unordered_map<std::string, LayoutSummary> out;
+  out.reserve(usual.size());
+  for (std::size_t i = 0; i < usual.size(); ++i) {
+    const Relative& r = usual[i].form->kind != DiskForm::Kind::absent ? usual[i] : old[i];
+    LayoutSummary& summary = out[usual[i].memory];
+    if (r.form->kind == DiskForm::Kind::absent) {
+      summary = {1, usual[i].memory, false};
+      continue;
+    }
+    const auto [it, fresh] = by_form.try_emplace(r.form.get());
+    if (fresh) count_leaves(*r.form, it->second);
+    summary = it->second;
+    if (summary.file_tensors > 0) summary.first.insert(0, r.prefix);
   }
   return out;
 }

@@ -2,7 +2,9 @@
 // For every tensor of memory: of which tensors of a checkpoint file it is made. The way back of model/disk_names.h, for readers.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "bigmodel/model/meta_graph.h"
@@ -20,5 +22,16 @@ struct TensorLayout {
 /// Parameters and persistent buffers in listing order; tied names each by themselves. The graph must have been built with its disk rules,
 /// and must outlive the result.
 std::vector<TensorLayout> tensor_layouts(const MetaGraph& graph);
+
+/// The most usual form of a tensor's layout in short, for those who only count.
+struct LayoutSummary {
+  std::int64_t file_tensors = 0;    ///< how many it is made of
+  std::string first;                ///< full name of the first of them
+  bool transposed = false;          ///< some lie transposed
+};
+
+/// By name in memory; otherwise as tensor_layouts. Takes time by tensors of memory, not of files: a mixture's stacked experts count once
+/// for all layers that are built alike.
+std::unordered_map<std::string, LayoutSummary> layout_summaries(const MetaGraph& graph);
 
 }  // namespace bigmodel

@@ -109,15 +109,35 @@ BuiltModule GraphBuilder::build(const spec::Model& model, spec::ConfigView& conf
                                 const Call& call, int depth, bool keep_float32) {
   const spec::EffectiveClass& cls = library_.class_of(model, name, place);
   const Frame frame(config, bind(cls, config, place, call), &cls.body);
+  const std::vector<spec::Slot>& slots = frame.slots();
+  std::vector<Remembered>& before = remembered_[{&cls, &model, config.shared_from_this(), to_place(place), depth, keep_float32}];
+  for (const Remembered& one : before) {
+    if (!std::ranges::all_of(one.read, [&](const auto& read) { return slots[read.first].peek().is_identical(read.second); })) continue;
+    for (const auto& read : one.read) slots[read.first].get();  // marks the callers' variables, as building would
+    return one.built;
+  }
+  BuiltModule built = build_class(cls, model, to_place(place), frame, depth, keep_float32);
+  if (before.size() < kMostRemembered) {
+    Remembered& one = before.emplace_back();
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].read) one.read.emplace_back(i, slots[i].peek());
+    }
+    one.built = built;
+  }
+  return built;
+}
+
+BuiltModule GraphBuilder::build_class(const spec::EffectiveClass& cls, const spec::Model& model, const SpecPlace& place, const Frame& frame,
+                                      int depth, bool keep_float32) {
   const bool layer = cls.model == &library_.prelude();
   Pending node;
   node.keep_float32 = keep_float32;
-  node.module.place = to_place(place);
+  node.module.place = place;
   node.module.class_name = cls.alias != nullptr ? evaluator_.text(*cls.alias, frame)
                            : layer              ? std::string(cls.name)
                                                 : fmt::format("{}{}", library_.prefix(*cls.model), cls.name);
   if (layer) node.module.layer_kind = std::string(cls.name);
-  node.module.stored_dtype = stored_dtype(config);
+  node.module.stored_dtype = stored_dtype(frame.config());
   node.built.entry = cls.entry;
   const auto own = std::ranges::find_if(cls.body, [](const Stmt* s) { return s->kind == StmtKind::nosplit; });
   if (own != cls.body.end()) {

@@ -2,6 +2,8 @@
 // Builds the module tree of a description under a config. Internal to build_meta_graph.
 #pragma once
 
+#include <compare>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,6 +31,8 @@ class GraphBuilder {
  public:
   static constexpr std::int64_t kMostModules = 2'000'000;
   static constexpr int kDeepest = 64;
+  /// Variants of one class that are remembered: a list of layers that differ has few, or so many that looking costs more than building.
+  static constexpr std::size_t kMostRemembered = 16;
 
   /// Without `disk_rules` modules get none: for those who never look into files, it saves most of the work of large mixtures.
   GraphBuilder(spec::SpecLibrary& library, spec::Evaluator& evaluator, bool disk_rules = true)
@@ -50,8 +54,26 @@ class GraphBuilder {
     const spec::Frame* caller = nullptr;
   };
 
+  /// A class was built before under the same config. What it made depends on nothing but the arguments that it read.
+  struct Remembered {
+    std::vector<std::pair<std::size_t, spec::Value>> read;   ///< parameter, value
+    BuiltModule built;
+  };
+  /// What else it depends on. The config is held, so that no other takes its address.
+  struct Circumstances {
+    const spec::EffectiveClass* cls;
+    const spec::Model* model;   ///< that calls it
+    std::shared_ptr<spec::ConfigView> config;
+    SpecPlace place;
+    int depth;
+    bool keep_float32;
+    auto operator<=>(const Circumstances&) const = default;
+  };
+
   BuiltModule build(const spec::Model& model, spec::ConfigView& config, std::string_view name, const spec::Place& place, const Call& call,
                     int depth, bool keep_float32);
+  BuiltModule build_class(const spec::EffectiveClass& cls, const spec::Model& model, const SpecPlace& place, const spec::Frame& frame, int depth,
+                          bool keep_float32);
   std::vector<spec::Slot> bind(const spec::EffectiveClass& cls, spec::ConfigView& config, const spec::Place& place, const Call& call);
   void fill(Pending& node, const spec::Body& body, const spec::Frame& frame, const spec::Model& model, int depth);
   void add_tensor(Pending& node, const spec::Stmt& stmt, const spec::Frame& frame, const spec::Model& model);
@@ -74,6 +96,7 @@ class GraphBuilder {
   spec::Evaluator& evaluator_;
   bool disk_rules_;
   TemplatePool pool_;
+  std::map<Circumstances, std::vector<Remembered>> remembered_;
   std::unordered_map<const spec::ConfigView*, std::optional<DType>> stored_dtypes_;
   std::vector<std::string> path_;
   std::string failed_at_;

@@ -3,6 +3,7 @@
 // Repeated layers are stored once: a child may stand for a run of equally built children numbered first_index..
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,6 +25,7 @@ struct SpecPlace {
   std::uint32_t file = 0;
   std::uint32_t line = 0;
   std::uint32_t column = 0;
+  auto operator<=>(const SpecPlace&) const = default;
 };
 
 /// One parameter or buffer of a module, under its local name.

@@ -42,11 +42,9 @@ std::size_t hash_of(const ModuleTemplate& m) {
   return h.value();
 }
 
-bool same(const SpecPlace& a, const SpecPlace& b) { return a.file == b.file && a.line == b.line && a.column == b.column; }
-
 bool same(const TensorTemplate& a, const TensorTemplate& b) {
   return a.name == b.name && a.shape == b.shape && a.dtype == b.dtype && a.keep_float32 == b.keep_float32 &&
-         a.persistent == b.persistent && same(a.place, b.place);
+         a.persistent == b.persistent && a.place == b.place;
 }
 
 bool same(const DiskForm& a, const DiskForm& b) {
@@ -69,7 +67,7 @@ bool same(const ModuleTemplate& a, const ModuleTemplate& b) {
   const auto rule = [](const DiskRule& x, const DiskRule& y) {
     return x.path == y.path && x.legacy == y.legacy && same(x.form, y.form);
   };
-  return a.class_name == b.class_name && a.layer_kind == b.layer_kind && a.stored_dtype == b.stored_dtype && same(a.place, b.place) &&
+  return a.class_name == b.class_name && a.layer_kind == b.layer_kind && a.stored_dtype == b.stored_dtype && a.place == b.place &&
          tensors(a.parameters, b.parameters) && tensors(a.buffers, b.buffers) && std::ranges::equal(a.children, b.children, child) &&
          std::ranges::equal(a.disk, b.disk, rule) && same(a.block, b.block);
 }

@@ -30,25 +30,12 @@ bool in_layer(std::string_view name) {
   return false;
 }
 
-/// The file's tensors that one of memory is made of.
-struct Leaves {
-  std::int64_t count = 0;
-  std::string first;
-  bool transposed = false;
-
-  void add(const DiskForm& form) {
-    if (form.kind == DiskForm::Kind::name && count++ == 0) first = form.name;
-    transposed = transposed || form.kind == DiskForm::Kind::transpose;
-    for (const DiskForm& f : form.forms) add(f);
-  }
-};
-
 /// Equal matrices that make up one tensor.
 struct Matrices {
   std::int64_t count = 0, out = 0, in = 0;
 };
 
-Matrices matrices_of(const TensorVisit& visit, const Leaves& leaves) {
+Matrices matrices_of(const TensorVisit& visit, const LayoutSummary& layout) {
   const Shape& shape = visit.tensor.shape;
   const std::string& kind = visit.module.layer_kind;
   if (visit.is_buffer || visit.tensor.dtype) return {};
@@ -56,8 +43,8 @@ Matrices matrices_of(const TensorVisit& visit, const Leaves& leaves) {
   if (shape.size() == 2 && kind == "Conv1D") return {1, shape[1], shape[0]};
   if (shape.size() != 3 || !kind.empty() || shape[0] < 1) return {};
   // Stacked experts; what files keep apart (gate and up) is packed apart.
-  const std::int64_t each = leaves.count > shape[0] && leaves.count % shape[0] == 0 ? leaves.count / shape[0] : 1;
-  const std::int64_t out = shape[leaves.transposed ? 2 : 1], in = shape[leaves.transposed ? 1 : 2];
+  const std::int64_t each = layout.file_tensors > shape[0] && layout.file_tensors % shape[0] == 0 ? layout.file_tensors / shape[0] : 1;
+  const std::int64_t out = shape[layout.transposed ? 2 : 1], in = shape[layout.transposed ? 1 : 2];
   if (out % each != 0) return {shape[0], out, in};
   return {checked_mul(shape[0], each, kObject), out / each, in};
 }
@@ -65,7 +52,7 @@ Matrices matrices_of(const TensorVisit& visit, const Leaves& leaves) {
 class Pricer {
  public:
   Pricer(const MetaGraph& graph, const QuantizationConfig& quantization, std::optional<DType> plain)
-      : quantization_(quantization), plain_(plain.value_or(graph.stored_dtype.value_or(DType::bfloat16))) {
+      : quantization_(quantization), layouts_(layout_summaries(graph)), plain_(plain.value_or(graph.stored_dtype.value_or(DType::bfloat16))) {
     out_.method = quantization.method;
     out_.unknown = quantization.unknown;
     out_.warnings = quantization.warnings;
@@ -78,7 +65,6 @@ class Pricer {
       if (!visit.is_buffer) last = visit.name;
     });
     heads_.push_back(last);
-    for (TensorLayout& layout : tensor_layouts(graph)) layouts_.emplace(layout.name, std::move(layout));
     for_each_tensor(graph, [this](const TensorVisit& visit) { take(visit); });
     // Packed forms first, in order of appearance.
     std::ranges::stable_sort(out_.parts, {}, [this](const StoredWeights::Part& part) { return !packed_.contains(part.form); });
@@ -89,17 +75,17 @@ class Pricer {
  private:
   void take(const TensorVisit& visit) {
     if (!visit.tied_to.empty() || (visit.is_buffer && !visit.tensor.persistent)) return;
-    Leaves leaves;
-    if (const auto it = layouts_.find(visit.name); it != layouts_.end() && !it->second.forms.empty()) leaves.add(it->second.forms.front());
+    const auto found = layouts_.find(visit.name);
+    const LayoutSummary layout = found == layouts_.end() ? LayoutSummary{} : found->second;
     const std::int64_t elements = element_count(visit.tensor.shape, visit.name);
-    const Matrices m = matrices_of(visit, leaves);
+    const Matrices m = matrices_of(visit, layout);
     const std::string_view name = module_of(visit.name);
     const bool is_head = !in_layer(name) && std::ranges::find(heads_, visit.name) != heads_.end();
     const PackedForm* form = nullptr;
     if (m.count > 0) {
       // Stacked experts have no module of their own: files give each of them one.
       const bool expert = visit.tensor.shape.size() == 3;
-      form = quantization_.form_of(expert ? std::string_view(visit.name) : name, module_of(leaves.first), in_layer(name), expert, is_head);
+      form = quantization_.form_of(expert ? std::string_view(visit.name) : name, module_of(layout.first), in_layer(name), expert, is_head);
     }
     if (form != nullptr) {
       packed_.insert(form->name);
@@ -120,8 +106,8 @@ class Pricer {
   }
 
   const QuantizationConfig& quantization_;
+  std::unordered_map<std::string, LayoutSummary> layouts_;
   DType plain_;
-  std::unordered_map<std::string, TensorLayout> layouts_;
   std::set<std::string> packed_;
   std::vector<std::string> heads_;
   StoredWeights out_;

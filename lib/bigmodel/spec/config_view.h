@@ -15,8 +15,8 @@ namespace bigmodel::spec {
 
 class Evaluator;
 
-/// Values are computed by need and kept. One thread. The evaluator must outlive all reading.
-class ConfigView {
+/// Values are computed by need and kept. One thread. The evaluator must outlive all reading. Lives in a shared_ptr.
+class ConfigView : public std::enable_shared_from_this<ConfigView> {
  public:
   /// `where` names the object in messages: "config.json", "config.json.text_config".
   ConfigView(Evaluator& evaluator, const Model& model, const Map& data, std::string where);

@@ -24,6 +24,8 @@ struct Slot {
     read = true;
     return alias == nullptr ? value : alias->get();
   }
+  /// The value without marking anything as read.
+  const Value& peek() const { return alias == nullptr ? value : alias->peek(); }
 };
 
 /// The names that an expression sees: slots, then `let` lines, innermost frame first, then the config.

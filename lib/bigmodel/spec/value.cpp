@@ -83,6 +83,11 @@ bool operator==(const Value& a, const Value& b) {
   return false;
 }
 
+bool Value::is_identical(const Value& other) const {
+  if (const std::string* text = if_string()) return other.if_string() != nullptr && *text == *other.if_string();
+  return data_ == other.data_;  // shared ones by address
+}
+
 std::string Value::describe() const {
   std::string out;
   describe_into(*this, out);

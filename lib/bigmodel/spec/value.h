@@ -53,6 +53,8 @@ class Value {
   bool truthy() const;
   /// Any two values compare; 1 == 1.0 as in Python.
   friend bool operator==(const Value& a, const Value& b);
+  /// Whether nothing can tell the two apart: the same kind and value, lists and maps the same object.
+  bool is_identical(const Value& other) const;
   /// As in an error message, JSON-like and at most about 60 characters.
   std::string describe() const;
   /// As inside "{expr}" of a string.
