@@ -7,9 +7,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 
+#include "bigmodel/checkpoint/plain_json.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/repeated_name.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
 
@@ -20,6 +22,7 @@ using Json = nlohmann::ordered_json;
 
 /// The largest real index (222,747 tensors) has some 30 MB.
 constexpr std::uint64_t kIndexLimitBytes = std::uint64_t{128} << 20;
+constexpr std::uint64_t kIndexValues = 10'000'000;
 
 std::optional<std::uint64_t> whole_number(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
@@ -31,23 +34,95 @@ std::optional<std::uint64_t> whole_number(const Json& value) {
   return std::nullopt;
 }
 
+/// Numbers the shards of an index by their first mention.
+class WeightMapReader {
+ public:
+  WeightMapReader(CheckpointIndex& index, const std::string& object) : index_(index), object_(object) {}
+
+  void add(std::string_view tensor, std::string_view shard) { index_.weight_map.push_back({std::string(tensor), number_of(shard)}); }
+
+ private:
+  std::uint32_t number_of(std::string_view shard) {
+    const auto it = numbers_.find(shard);
+    if (it != numbers_.end()) return it->second;
+    if (const std::string fault = shard_name_fault(shard); !fault.empty()) {
+      throw FormatError(fmt::format("{}: shard name \"{}\" {}, expected a relative path inside the folder", object_, shard.substr(0, 120), fault));
+    }
+    const auto number = static_cast<std::uint32_t>(index_.shards.size());
+    index_.shards.emplace_back(shard);
+    numbers_.emplace(shard, number);
+    return number;
+  }
+
+  CheckpointIndex& index_;
+  const std::string& object_;
+  std::unordered_map<std::string_view, std::uint32_t> numbers_;  ///< views of the JSON
+};
+
 void read_weight_map(const Json& map, CheckpointIndex& index, const std::string& object) {
-  std::unordered_map<std::string, std::uint32_t> shards;
+  WeightMapReader reader(index, object);
   index.weight_map.reserve(map.size());
   for (const auto& [tensor, shard] : map.items()) {
     if (!shard.is_string()) {
       throw FormatError(fmt::format("{}: weight_map \"{}\" is {}, expected a file name", object, tensor.substr(0, 120), shard.type_name()));
     }
-    const auto& name = shard.get_ref<const std::string&>();
-    const auto [it, fresh] = shards.emplace(name, static_cast<std::uint32_t>(index.shards.size()));
-    if (fresh) {
-      if (const std::string fault = shard_name_fault(name); !fault.empty()) {
-        throw FormatError(fmt::format("{}: shard name \"{}\" {}, expected a relative path inside the folder", object, name.substr(0, 120), fault));
-      }
-      index.shards.push_back(name);
-    }
-    index.weight_map.push_back({tensor, it->second});
+    reader.add(tensor, shard.get_ref<const std::string&>());
   }
+}
+
+bool take_plain_map(PlainJson& json, std::vector<std::pair<std::string_view, std::string_view>>& out) {
+  if (!json.take('{')) return false;
+  if (json.take('}')) return true;
+  do {
+    auto& [tensor, shard] = out.emplace_back();
+    if (!json.string(tensor) || !json.take(':') || !json.string(shard)) return false;
+  } while (json.take(','));
+  std::vector<std::string_view> tensors;
+  tensors.reserve(out.size());
+  for (const auto& [tensor, shard] : out) tensors.push_back(tensor);
+  return json.take('}') && !repeated_name(tensors);
+}
+
+bool take_plain_metadata(PlainJson& json, CheckpointIndex& index) {
+  if (!json.take('{')) return false;
+  if (json.take('}')) return true;
+  do {
+    std::string_view key, text;
+    if (!json.string(key) || !json.take(':')) return false;
+    if (std::ranges::find(index.metadata, key, &std::pair<std::string, std::string>::first) != index.metadata.end()) return false;
+    std::uint64_t number = 0;
+    if (json.number(number)) {
+      if (key == "total_size") index.total_size = number;
+      index.metadata.emplace_back(key, std::to_string(number));
+    } else if (json.string(text)) {
+      index.metadata.emplace_back(key, fmt::format("\"{}\"", text));
+    } else {
+      return false;
+    }
+  } while (json.take(','));
+  return json.take('}');
+}
+
+/// What writers write, without a value for each string; nullopt where the text is anything else.
+std::optional<CheckpointIndex> plain_index(std::string_view text, const std::string& object) {
+  if (text.size() > kIndexLimitBytes) return std::nullopt;
+  PlainJson json(text);
+  CheckpointIndex index;
+  std::vector<std::pair<std::string_view, std::string_view>> map;
+  bool has_map = false, has_metadata = false;
+  if (!json.take('{')) return std::nullopt;
+  do {
+    std::string_view key;
+    if (!json.string(key) || !json.take(':')) return std::nullopt;
+    const bool understood = key == "weight_map" ? !std::exchange(has_map, true) && take_plain_map(json, map)
+                                                : key == "metadata" && !std::exchange(has_metadata, true) && take_plain_metadata(json, index);
+    if (!understood) return std::nullopt;
+  } while (json.take(','));
+  if (!has_map || !json.take('}') || !json.at_end() || 2 * map.size() > kIndexValues) return std::nullopt;
+  WeightMapReader reader(index, object);
+  index.weight_map.reserve(map.size());
+  for (const auto& [tensor, shard] : map) reader.add(tensor, shard);
+  return index;
 }
 
 void append_escaped(std::string& out, std::string_view text) {
@@ -94,7 +169,8 @@ std::string shard_name_fault(std::string_view name) {
 }
 
 CheckpointIndex parse_checkpoint_index(std::string_view text, const std::string& object) {
-  const Json json = parse_json(text, object, JsonLimits{.size_bytes = kIndexLimitBytes, .depth = 32, .values = 10'000'000});
+  if (std::optional<CheckpointIndex> plain = plain_index(text, object)) return *std::move(plain);
+  const Json json = parse_json(text, object, JsonLimits{.size_bytes = kIndexLimitBytes, .depth = 32, .values = kIndexValues});
   if (!json.is_object()) throw FormatError(fmt::format("{}: is {}, expected an object with \"weight_map\"", object, json.type_name()));
   CheckpointIndex index;
   bool has_map = false;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "bigmodel/checkpoint/file_kind.h"
+#include "bigmodel/checkpoint/plain_json.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/repeated_name.h"
@@ -207,6 +208,73 @@ class HeaderEvents {
   bool seen_dtype_ = false, seen_shape_ = false, seen_offsets_ = false;
 };
 
+/// One tensor's object in the plain spelling.
+bool take_plain_tensor(PlainJson& json, SafetensorsEntry& entry) {
+  bool dtype = false, shape = false, offsets = false;
+  if (!json.take('{')) return false;
+  do {
+    std::string_view field;
+    if (!json.string(field) || !json.take(':')) return false;
+    if (field == "dtype" && !dtype) {
+      std::string_view code;
+      if (!json.string(code)) return false;
+      const std::optional<DType> known = find_safetensors_dtype(code);
+      if (!known) return false;
+      entry.dtype = *known;
+      dtype = true;
+    } else if (field == "shape" && !shape) {
+      if (!json.take('[')) return false;
+      shape = true;
+      if (json.take(']')) continue;
+      do {
+        std::uint64_t size = 0;
+        if (!json.number(size)) return false;
+        entry.shape.push_back(static_cast<std::int64_t>(size));
+      } while (json.take(','));
+      if (!json.take(']')) return false;
+    } else if (field == "data_offsets" && !offsets) {
+      if (!json.take('[') || !json.number(entry.begin) || !json.take(',') || !json.number(entry.end) || !json.take(']')) return false;
+      offsets = true;
+    } else {
+      return false;
+    }
+  } while (json.take(','));
+  return json.take('}') && dtype && shape && offsets;
+}
+
+bool take_plain_metadata(PlainJson& json, SafetensorsHeader& header) {
+  if (!json.take('{')) return false;
+  if (json.take('}')) return true;
+  do {
+    std::string_view key, value;
+    if (!json.string(key) || !json.take(':') || !json.string(value)) return false;
+    header.metadata.emplace_back(key, value);
+  } while (json.take(','));
+  std::vector<std::string_view> keys;
+  for (const auto& [key, value] : header.metadata) keys.push_back(key);
+  return json.take('}') && !repeated_name(keys);
+}
+
+/// What writers write, without an event or a copy for each token: false, and an unfinished header, where the text is anything else.
+bool read_plain_header(std::string_view text, SafetensorsHeader& header) {
+  PlainJson json(text);
+  bool has_metadata = false;
+  if (!json.take('{')) return false;
+  if (json.take('}')) return json.at_end();
+  do {
+    std::string_view key;
+    if (!json.string(key) || !json.take(':')) return false;
+    if (key == "__metadata__") {
+      if (std::exchange(has_metadata, true) || !take_plain_metadata(json, header)) return false;
+    } else {
+      SafetensorsEntry& entry = header.tensors.emplace_back();
+      entry.name = key;
+      if (!take_plain_tensor(json, entry)) return false;
+    }
+  } while (json.take(','));
+  return json.take('}') && json.at_end();
+}
+
 void check_names(const SafetensorsHeader& header, const std::string& object) {
   std::vector<std::string_view> names;
   names.reserve(header.tensors.size());
@@ -265,14 +333,17 @@ void check_ranges(const SafetensorsHeader& header, std::uint64_t data_bytes, con
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& object) {
   SafetensorsHeader header;
-  header.header_bytes = 8 + json.size();
-  HeaderEvents events(header, object);
-  // The JSON parser takes a NUL for the end of its input and skips a byte-order mark; neither is legal here.
-  if (json.starts_with("\xef\xbb\xbf") || json.find('\0') != std::string_view::npos) {
-    throw FormatError(fmt::format("{}: the header is not valid JSON: it holds a byte-order mark or a NUL", object));
+  if (!read_plain_header(json, header)) {
+    header = {};
+    HeaderEvents events(header, object);
+    // The JSON parser takes a NUL for the end of its input and skips a byte-order mark; neither is legal here.
+    if (json.starts_with("\xef\xbb\xbf") || json.find('\0') != std::string_view::npos) {
+      throw FormatError(fmt::format("{}: the header is not valid JSON: it holds a byte-order mark or a NUL", object));
+    }
+    if (!Json::sax_parse(json, &events)) throw FormatError(fmt::format("{}: {}", object, events.refusal()));
+    events.finish();
   }
-  if (!Json::sax_parse(json, &events)) throw FormatError(fmt::format("{}: {}", object, events.refusal()));
-  events.finish();
+  header.header_bytes = 8 + json.size();
   check_names(header, object);
   check_ranges(header, data_bytes, object);
   return header;
