@@ -66,9 +66,7 @@ ExitStatus run(const Options& options, Session& session) {
   const fs::path output = options.text("output");
   const std::unique_ptr<spec::SpecLibrary> library = load_descriptions(options, session);
   const FoundCheckpoint source = find_checkpoint(options.find_text("CHECKPOINT").value_or(""), WantedPart::all, options, session);
-  if (options.flag("force") && finish_interrupted_commit(output)) {
-    session.notes.note(fmt::format("finished what an interrupted run had begun in {}", output.string()));
-  }
+  if (options.flag("force")) finish_interrupted_run(output, session);
   const Checkpoint checkpoint = source.open(open_options(options));
   for (const std::string& note : checkpoint.notes) session.notes.note(note);
 

@@ -7,6 +7,7 @@
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/listed.h"
 #include "bigmodel/device/gpu_memory.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/io/json.h"
@@ -372,12 +373,7 @@ ExitStatus run(const Options& options, Session& session) {
                                    format_binary(static_cast<std::uint64_t>(std::max<std::int64_t>(*row.required_bytes, 0)))));
   }
   for (const std::string& key : result.unknown_keys) session.notes.warning(fmt::format("--device-map: the model has no '{}'", key));
-  if (!result.uncovered.empty()) {
-    std::string names;
-    for (std::size_t i = 0; i < std::min<std::size_t>(result.uncovered.size(), 10); ++i) names += (i == 0 ? "" : ", ") + result.uncovered[i];
-    if (result.uncovered.size() > 10) names += fmt::format(" and {} more", result.uncovered.size() - 10);
-    session.notes.warning(fmt::format("--device-map: no device for {}", names));
-  }
+  if (!result.uncovered.empty()) session.notes.warning(fmt::format("--device-map: no device for {}", listed(result.uncovered, 10)));
 
   if (options.given("explain")) {
     const Explanation explanation = explain(call, result, options.text("explain"));

@@ -132,7 +132,7 @@ ExitStatus run(const Options& options, Session& session) {
   ShardResult result{.head = head, .output = output.string(), .max_shard_size_bytes = shape.max_shard_size_bytes, .job = &job, .report = std::nullopt, .warnings = job.warnings};
   if (!options.flag("dry-run")) {
     const WriteOptions write{.output = output, .force = options.flag("force"), .resume = options.flag("resume"), .copy = {}};
-    if (write.force && finish_interrupted_commit(output)) session.notes.note(fmt::format("finished what an interrupted run had begun in {}", output.string()));
+    if (write.force) finish_interrupted_run(output, session);
     result.report = write_with_progress(checkpoint, job, write, output, session);
     result.warnings = result.report->warnings;
   }

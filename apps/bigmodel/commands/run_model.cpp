@@ -2,7 +2,6 @@
 #include "commands/run_model.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +10,7 @@
 #include "bigmodel/checkpoint/random_tensors.h"
 #include "bigmodel/checkpoint/tensor_content.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/listed.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/engine/auto_device_map.h"
 #include "bigmodel/io/json.h"
@@ -180,7 +180,8 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   model.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   session.progress.clear();
   if (const std::vector<std::string>& made = model.loaded->weights().initialised(); !made.empty()) {
-    model.warnings.push_back(fmt::format("{} tensors are not in the checkpoint and were drawn with seed {}: {}", made.size(), *model.init_seed, made.size() > 4 ? fmt::format("{} and {} more", fmt::join(made.begin(), made.begin() + 3, ", "), made.size() - 3) : fmt::format("{}", fmt::join(made, ", "))));
+    model.warnings.push_back(fmt::format("{} tensors are not in the checkpoint and were drawn with seed {}: {}", made.size(), *model.init_seed,
+                                         listed(made, made.size() > 4 ? 3 : 4)));
     session.notes.warning(model.warnings.back());
   }
   for (const std::string& name : model.loaded->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));

@@ -32,7 +32,7 @@ const CommandSpec& spec() {
            "Memory is bounded by chunks, not by tensors. Where the file system shares extents (btrfs, xfs), nothing is copied but "
            "headers. The source is never changed; the output is staged beside its place, synced, checked and renamed, the index last, "
            "so that a reader sees all of it or nothing. A run that was stopped is continued with --resume.",
-           "Configuration, tokenizer and README are carried along. Nothing in a file is ever executed."},
+           "Configuration, tokenizer and README are carried along. What is written of a --variant is named as that variant. Nothing in a file is ever executed."},
       .positionals = {checkpoint_positional()},
       .options = {{.name = "max-shard-size",
                    .letter = 's',
@@ -172,9 +172,7 @@ ExitStatus run(const Options& options, Session& session) {
                            .read_back = options.flag("read-back"),
                            .copy = {}};
   const fs::path target = target_folder(input, write);
-  if (!dry_run && (write.in_place || write.force) && finish_interrupted_commit(target)) {
-    session.notes.note(fmt::format("finished what an interrupted run had begun in {}", target.string()));
-  }
+  if (!dry_run && (write.in_place || write.force)) finish_interrupted_run(target, session);
 
   const Checkpoint checkpoint = source.open(open_options(options));
   for (const std::string& note : checkpoint.notes) session.notes.note(note);

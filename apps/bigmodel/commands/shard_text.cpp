@@ -111,6 +111,10 @@ ShardReport write_with_progress(const Checkpoint& checkpoint, const ShardJob& jo
   }
 }
 
+void finish_interrupted_run(const fs::path& folder, Session& session) {
+  if (finish_interrupted_commit(folder)) session.notes.note(fmt::format("finished what an interrupted run had begun in {}", folder.string()));
+}
+
 void print_shards(const ShardResult& result, bool json, bool quiet, Output& out) {
   if (json) {
     out.line(json_text(result_json(result), out.terminal().is_tty));

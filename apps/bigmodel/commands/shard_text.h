@@ -26,6 +26,9 @@ struct ShardResult {
 ShardReport write_with_progress(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& write, const std::filesystem::path& target,
                                 Session& session);
 
+/// finish_interrupted_commit, with a note where there was something to finish.
+void finish_interrupted_run(const std::filesystem::path& folder, Session& session);
+
 void print_shards(const ShardResult& result, bool json, bool quiet, Output& out);
 
 }  // namespace bigmodel::app

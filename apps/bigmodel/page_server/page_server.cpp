@@ -4,6 +4,8 @@
 
 #include <httplib.h>
 
+#include <algorithm>
+
 namespace bigmodel::app {
 namespace {
 

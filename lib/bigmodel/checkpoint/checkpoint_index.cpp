@@ -71,36 +71,28 @@ void read_weight_map(const Json& map, CheckpointIndex& index, const std::string&
 }
 
 bool take_plain_map(PlainJson& json, std::vector<std::pair<std::string_view, std::string_view>>& out) {
-  if (!json.take('{')) return false;
-  if (json.take('}')) return true;
-  do {
-    auto& [tensor, shard] = out.emplace_back();
-    if (!json.string(tensor) || !json.take(':') || !json.string(shard)) return false;
-  } while (json.take(','));
+  const auto member = [&](std::string_view tensor) { return json.string(out.emplace_back(tensor, std::string_view{}).second); };
+  if (!json.object(member)) return false;
   std::vector<std::string_view> tensors;
   tensors.reserve(out.size());
   for (const auto& [tensor, shard] : out) tensors.push_back(tensor);
-  return json.take('}') && !repeated_name(tensors);
+  return !repeated_name(tensors);
 }
 
 bool take_plain_metadata(PlainJson& json, CheckpointIndex& index) {
-  if (!json.take('{')) return false;
-  if (json.take('}')) return true;
-  do {
-    std::string_view key, text;
-    if (!json.string(key) || !json.take(':')) return false;
+  return json.object([&](std::string_view key) {
     if (std::ranges::find(index.metadata, key, &std::pair<std::string, std::string>::first) != index.metadata.end()) return false;
     std::uint64_t number = 0;
     if (json.number(number)) {
       if (key == "total_size") index.total_size = number;
       index.metadata.emplace_back(key, std::to_string(number));
-    } else if (json.string(text)) {
-      index.metadata.emplace_back(key, fmt::format("\"{}\"", text));
-    } else {
-      return false;
+      return true;
     }
-  } while (json.take(','));
-  return json.take('}');
+    std::string_view text;
+    if (!json.string(text)) return false;
+    index.metadata.emplace_back(key, fmt::format("\"{}\"", text));
+    return true;
+  });
 }
 
 /// What writers write, without a value for each string; nullopt where the text is anything else.
@@ -110,15 +102,11 @@ std::optional<CheckpointIndex> plain_index(std::string_view text, const std::str
   CheckpointIndex index;
   std::vector<std::pair<std::string_view, std::string_view>> map;
   bool has_map = false, has_metadata = false;
-  if (!json.take('{')) return std::nullopt;
-  do {
-    std::string_view key;
-    if (!json.string(key) || !json.take(':')) return std::nullopt;
-    const bool understood = key == "weight_map" ? !std::exchange(has_map, true) && take_plain_map(json, map)
-                                                : key == "metadata" && !std::exchange(has_metadata, true) && take_plain_metadata(json, index);
-    if (!understood) return std::nullopt;
-  } while (json.take(','));
-  if (!has_map || !json.take('}') || !json.at_end() || 2 * map.size() > kIndexValues) return std::nullopt;
+  const bool plain = json.object([&](std::string_view key) {
+    if (key == "weight_map") return !std::exchange(has_map, true) && take_plain_map(json, map);
+    return key == "metadata" && !std::exchange(has_metadata, true) && take_plain_metadata(json, index);
+  });
+  if (!plain || !has_map || !json.at_end() || 2 * map.size() > kIndexValues) return std::nullopt;
   WeightMapReader reader(index, object);
   index.weight_map.reserve(map.size());
   for (const auto& [tensor, shard] : map) reader.add(tensor, shard);

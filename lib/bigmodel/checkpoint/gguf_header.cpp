@@ -198,16 +198,4 @@ std::vector<std::string> gguf_set(const std::string& name) {
   return out;
 }
 
-std::vector<fs::path> gguf_files(const fs::path& path) {
-  const std::vector<std::string> names = gguf_set(path.filename().string());
-  if (names.size() == 1) return {path};
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (const std::string& name : names) {
-    out.push_back(path.parent_path() / name);
-    if (!fs::exists(out.back(), error)) throw NotFoundError(fmt::format("{}: one of {} parts, and it is not here", out.back().string(), names.size()), "download it");
-  }
-  return out;
-}
-
 }  // namespace bigmodel

@@ -43,8 +43,4 @@ std::optional<GgufHeader> parse_gguf_header(std::span<const std::byte> first, st
 /// The names of the split set that a name belongs to, in order; the name alone where it is of none.
 std::vector<std::string> gguf_set(const std::string& name);
 
-/// The file, or all files of the split set that it belongs to ("model-00001-of-00003.gguf"), in order. Throws NotFoundError where one
-/// is missing.
-std::vector<std::filesystem::path> gguf_files(const std::filesystem::path& path);
-
 }  // namespace bigmodel

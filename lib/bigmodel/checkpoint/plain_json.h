@@ -27,6 +27,19 @@ class PlainJson {
     out = text_.substr(begin, at_ - begin);
     return at_ < text_.size() && text_[at_++] == '"';
   }
+  /// An object; `member` gets each key, takes its value and says whether it could.
+  template <typename Member>
+  bool object(Member&& member) {
+    return sequence('{', '}', [&] {
+      std::string_view key;
+      return string(key) && take(':') && member(key);
+    });
+  }
+  /// A list; `element` takes each and says whether it could.
+  template <typename Element>
+  bool list(Element&& element) {
+    return sequence('[', ']', element);
+  }
   /// A whole number that is not negative, of at most 18 digits.
   bool number(std::uint64_t& out) {
     skip_blanks();
@@ -42,6 +55,15 @@ class PlainJson {
   }
 
  private:
+  template <typename Part>
+  bool sequence(char open, char close, Part&& part) {
+    if (!take(open)) return false;
+    if (take(close)) return true;
+    do {
+      if (!part()) return false;
+    } while (take(','));
+    return take(close);
+  }
   void skip_blanks() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) ++at_;
   }

@@ -211,68 +211,49 @@ class HeaderEvents {
 /// One tensor's object in the plain spelling.
 bool take_plain_tensor(PlainJson& json, SafetensorsEntry& entry) {
   bool dtype = false, shape = false, offsets = false;
-  if (!json.take('{')) return false;
-  do {
-    std::string_view field;
-    if (!json.string(field) || !json.take(':')) return false;
-    if (field == "dtype" && !dtype) {
+  const auto dimension = [&] {
+    std::uint64_t size = 0;
+    if (!json.number(size)) return false;
+    entry.shape.push_back(static_cast<std::int64_t>(size));
+    return true;
+  };
+  const bool plain = json.object([&](std::string_view field) {
+    if (field == "dtype" && !std::exchange(dtype, true)) {
       std::string_view code;
       if (!json.string(code)) return false;
       const std::optional<DType> known = find_safetensors_dtype(code);
-      if (!known) return false;
-      entry.dtype = *known;
-      dtype = true;
-    } else if (field == "shape" && !shape) {
-      if (!json.take('[')) return false;
-      shape = true;
-      if (json.take(']')) continue;
-      do {
-        std::uint64_t size = 0;
-        if (!json.number(size)) return false;
-        entry.shape.push_back(static_cast<std::int64_t>(size));
-      } while (json.take(','));
-      if (!json.take(']')) return false;
-    } else if (field == "data_offsets" && !offsets) {
-      if (!json.take('[') || !json.number(entry.begin) || !json.take(',') || !json.number(entry.end) || !json.take(']')) return false;
-      offsets = true;
-    } else {
-      return false;
+      if (known) entry.dtype = *known;
+      return known.has_value();
     }
-  } while (json.take(','));
-  return json.take('}') && dtype && shape && offsets;
+    if (field == "shape" && !std::exchange(shape, true)) return json.list(dimension);
+    return field == "data_offsets" && !std::exchange(offsets, true) && json.take('[') && json.number(entry.begin) && json.take(',') &&
+           json.number(entry.end) && json.take(']');
+  });
+  return plain && dtype && shape && offsets;
 }
 
 bool take_plain_metadata(PlainJson& json, SafetensorsHeader& header) {
-  if (!json.take('{')) return false;
-  if (json.take('}')) return true;
-  do {
-    std::string_view key, value;
-    if (!json.string(key) || !json.take(':') || !json.string(value)) return false;
+  const bool plain = json.object([&](std::string_view key) {
+    std::string_view value;
+    if (!json.string(value)) return false;
     header.metadata.emplace_back(key, value);
-  } while (json.take(','));
+    return true;
+  });
   std::vector<std::string_view> keys;
   for (const auto& [key, value] : header.metadata) keys.push_back(key);
-  return json.take('}') && !repeated_name(keys);
+  return plain && !repeated_name(keys);
 }
 
 /// What writers write, without an event or a copy for each token: false, and an unfinished header, where the text is anything else.
 bool read_plain_header(std::string_view text, SafetensorsHeader& header) {
   PlainJson json(text);
   bool has_metadata = false;
-  if (!json.take('{')) return false;
-  if (json.take('}')) return json.at_end();
-  do {
-    std::string_view key;
-    if (!json.string(key) || !json.take(':')) return false;
-    if (key == "__metadata__") {
-      if (std::exchange(has_metadata, true) || !take_plain_metadata(json, header)) return false;
-    } else {
-      SafetensorsEntry& entry = header.tensors.emplace_back();
-      entry.name = key;
-      if (!take_plain_tensor(json, entry)) return false;
-    }
-  } while (json.take(','));
-  return json.take('}') && json.at_end();
+  return json.object([&](std::string_view key) {
+    if (key == "__metadata__") return !std::exchange(has_metadata, true) && take_plain_metadata(json, header);
+    SafetensorsEntry& entry = header.tensors.emplace_back();
+    entry.name = key;
+    return take_plain_tensor(json, entry);
+  }) && json.at_end();
 }
 
 void check_names(const SafetensorsHeader& header, const std::string& object) {

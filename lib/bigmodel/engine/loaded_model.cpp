@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/core/listed.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/prefetched_weights.h"
@@ -87,13 +88,6 @@ class Units {
   std::unordered_set<std::string> whole_;
   const TierOf& tier_of_;
 };
-
-/// The first few, and how many more there are.
-std::string listed(const std::vector<std::string>& names, std::size_t shown) {
-  std::string out = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), shown)), ", "));
-  if (names.size() > shown) out += fmt::format(" and {} more", names.size() - shown);
-  return out;
-}
 
 [[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
   throw FormatError(fmt::format("{}: {} of the model's tensors are missing: {}", checkpoint.path.string(), names.size(), listed(names, 12)),

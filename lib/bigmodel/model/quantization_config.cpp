@@ -19,7 +19,6 @@ using Reach = QuantizationConfig::Reach;
 constexpr std::string_view kObject = "quantised weights";
 constexpr std::int64_t kLargestGroup = std::int64_t{1} << 31;
 
-
 const std::string* text_of(const spec::Map& map, std::string_view key) {
   const spec::Value* value = spec::find(map, key);
   return value == nullptr ? nullptr : value->if_string();
