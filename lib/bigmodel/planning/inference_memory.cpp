@@ -83,17 +83,16 @@ std::int64_t default_chunk(CacheEngine engine, std::int64_t tokens) {
 
 /// Which quantised caches an engine has: llama.cpp GGML's blocks, of values only where attention is fused; vLLM bytes and NVFP4.
 void check_kv_format(const KvFormat& format, const InferenceRequest& request) {
-  const bool ggml = format.name.find('_') != std::string_view::npos;  // q8_0, iq4_nl: names of blocks
-  const bool packed = ggml || format.name == "fp8" || format.name == "int8" || format.name == "nvfp4";
-  if (!packed) return;
-  if (request.engine == CacheEngine::llama_cpp && !ggml) {
+  const bool quantised = format.block_bytes < 2 * format.block_elements;
+  if (!quantised) return;
+  if (request.engine == CacheEngine::llama_cpp && !format.is_ggml) {
     throw UsageError(fmt::format("KV cache: llama.cpp keeps none in {}", format.name), "use q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, float16 or bfloat16");
   }
   if (request.engine == CacheEngine::llama_cpp && request.eager_attention) {
     throw UsageError(fmt::format("KV cache: llama.cpp quantises values only with flash attention, got {} with eager attention", format.name),
                      "use --attention flash, or --kv-dtype float16");
   }
-  if (request.engine == CacheEngine::vllm && ggml) {
+  if (request.engine == CacheEngine::vllm && format.is_ggml) {
     throw UsageError(fmt::format("KV cache: vLLM keeps none in {}", format.name), "use fp8, nvfp4, float16 or bfloat16");
   }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/ggml_type.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 KvFormat of_ggml(std::string_view name) {
   const GgmlType type = *find_ggml_type(name);
-  return {type.name, type.block_bytes, type.block_elements};
+  return {type.name, type.block_bytes, type.block_elements, true};
 }
 
 const std::vector<KvFormat>& formats() {
@@ -48,8 +49,7 @@ std::optional<KvFormat> kv_format(DType dtype) {
 }
 
 std::int64_t kv_bytes(const KvFormat& format, std::int64_t count) {
-  const std::int64_t blocks = count / format.block_elements + (count % format.block_elements != 0 ? 1 : 0);
-  return checked_mul(blocks, format.block_bytes, "KV cache");
+  return checked_mul(ceil_div(count, format.block_elements), format.block_bytes, "KV cache");
 }
 
 }  // namespace bigmodel

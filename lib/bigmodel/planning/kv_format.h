@@ -16,6 +16,7 @@ struct KvFormat {
   std::string_view name = "float16";
   std::int64_t block_bytes = 2;
   std::int64_t block_elements = 1;
+  bool is_ggml = false;  ///< one of GGML's blocks
 };
 
 /// float32 float16 bfloat16 fp8 int8 q8_0 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4, and the usual spellings of the plain ones (f16, bf16,
