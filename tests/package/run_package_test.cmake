@@ -1,4 +1,4 @@
-# See CMakeLists.txt. Needs BUILD, SOURCE, WORK, CXX, BUILD_TYPE, FLAGS, LIBDIR.
+# See CMakeLists.txt. Needs BUILD, SOURCE, WORK, CXX, BUILD_TYPE, FLAGS, LIBDIR, GENERATOR, MAKE_PROGRAM.
 function(must)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(NOT status EQUAL 0)
@@ -12,7 +12,8 @@ if(FLAGS STREQUAL "-fsanitize=")
 endif()
 file(REMOVE_RECURSE ${WORK})
 must(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-must(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -D CMAKE_PREFIX_PATH=${WORK}/prefix -D CMAKE_CXX_COMPILER=${CXX}
+# The build tool that built bigmodel: another one need not be here.
+must(${CMAKE_COMMAND} -G ${GENERATOR} -D CMAKE_MAKE_PROGRAM=${MAKE_PROGRAM} -S ${SOURCE} -B ${WORK}/build -D CMAKE_PREFIX_PATH=${WORK}/prefix -D CMAKE_CXX_COMPILER=${CXX}
      -D CMAKE_BUILD_TYPE=${BUILD_TYPE} -D CMAKE_CXX_FLAGS=${FLAGS})
 must(${CMAKE_COMMAND} --build ${WORK}/build)
 must(${WORK}/build/consumer)
