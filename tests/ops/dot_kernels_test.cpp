@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -73,6 +74,29 @@ TEST_SUITE("ops/dot_kernels") {
             }
           }
         }
+      }
+    }
+  }
+
+  TEST_CASE("one row of activations takes any number of outputs, with the bits that a tile gives") {
+    const std::int64_t k = 75, outs = 23;
+    for (const CpuIsa isa : usable_cpu_isas()) {
+      CAPTURE(to_string(isa));
+      const DotKernels& kernels = dot_kernels(isa);
+      const std::vector<float> x = random_floats(static_cast<std::size_t>(2 * k), 1);
+      const std::vector<float> wide = random_floats(static_cast<std::size_t>(outs * k), 2);
+      const std::vector<std::uint16_t> narrow = as_bf16(wide), narrow_x = as_bf16(x);
+      for (int which = 0; which < 3; ++which) {
+        const bool pairs = which == 2;
+        const DotTile tile = pairs ? kernels.bf16_pairs : which == 1 ? kernels.bf16 : kernels.f32;
+        if (tile == nullptr) continue;
+        const void* a = pairs ? static_cast<const void*>(narrow_x.data()) : x.data();
+        const auto* w = which == 0 ? reinterpret_cast<const std::byte*>(wide.data()) : reinterpret_cast<const std::byte*>(narrow.data());
+        const std::int64_t step = which == 0 ? k * 4 : k * 2;
+        std::vector<float> alone(static_cast<std::size_t>(outs), -1.0F), beside(static_cast<std::size_t>(2 * outs), -1.0F);
+        tile(a, k, 1, w, step, outs, k, alone.data(), outs);
+        for (std::int64_t o = 0; o < outs; o += kernels.tile_outs) tile(a, k, 2, w + o * step, step, std::min(kernels.tile_outs, outs - o), k, beside.data() + o, outs);
+        for (std::size_t o = 0; o < alone.size(); ++o) CHECK(alone[o] == beside[o]);
       }
     }
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bigmodel/ops/tile_product.h"
+#include "bigmodel/ops/widen.h"
 
 using namespace bigmodel;
 
@@ -36,6 +37,36 @@ std::vector<std::uint16_t> cut(const std::vector<float>& x) {
 }  // namespace
 
 TEST_SUITE("ops/linear") {
+  TEST_CASE("blocks give, to the bit, what the values that they stand for give") {
+    const std::int64_t in = 96, out = 77, rows = 9;
+    const std::vector<float> x = random_floats(static_cast<std::size_t>(rows * in), 1);
+    std::mt19937 random(2);
+    ThreadPool pool(3);
+    for (const DType dtype : {DType::q8_0, DType::q4_0}) {
+      CAPTURE(name(dtype));
+      // Any bytes are blocks; factors of moderate size keep the sums finite.
+      std::vector<std::byte> bytes(static_cast<std::size_t>(byte_count(dtype, out * in)));
+      for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+      for (std::size_t at = 1; at < bytes.size(); at += static_cast<std::size_t>(byte_count(dtype, 32))) bytes[at] = static_cast<std::byte>(0x2Cu | (random() & 0x80u));
+      const TensorView w{dtype, {out, in}, bytes.data()};
+      std::vector<float> wide(static_cast<std::size_t>(out * in));
+      ops::widen(w, 0, out * in, wide.data());
+      std::vector<float> part(40);
+      ops::widen(w, 50, 40, part.data());
+      CHECK(std::memcmp(part.data(), wide.data() + 50, part.size() * 4) == 0);
+      const TensorView values{DType::float32, {out, in}, reinterpret_cast<const std::byte*>(wide.data())};
+      for (const CpuIsa isa : usable_cpu_isas()) {
+        CAPTURE(to_string(isa));
+        for (const std::int64_t some : {std::int64_t{1}, std::int64_t{2}, rows}) {
+          std::vector<float> got(static_cast<std::size_t>(some * out)), want(got.size());
+          ops::linear({&pool, isa, true}, x.data(), some, w, nullptr, got.data());
+          ops::linear({nullptr, isa, true}, x.data(), some, values, nullptr, want.data());
+          CHECK(std::memcmp(got.data(), want.data(), got.size() * 4) == 0);
+        }
+      }
+    }
+  }
+
   TEST_CASE("a row's result is the same to the bit alone, among others, and on any number of threads") {
     const std::int64_t in = 203, out = 171, rows = 61;
     const std::vector<float> x = random_floats(static_cast<std::size_t>(rows * in), 1);

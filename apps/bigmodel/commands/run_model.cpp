@@ -13,6 +13,7 @@
 #include "bigmodel/core/listed.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/engine/auto_device_map.h"
+#include "bigmodel/engine/weight_quantization.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
@@ -68,7 +69,7 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
       else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
     }
   }
-  return auto_device_map(model.graph, {.dtype = model.dtype, .ram_bytes = ram, .context = size.tokens, .batch = size.sequences});
+  return auto_device_map(model.graph, {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = ram, .context = size.tokens, .batch = size.sequences});
 }
 
 /// Refuses a checkpoint with NaN or infinite values.
@@ -101,6 +102,13 @@ std::vector<OptionSpec> placement_option_rows() {
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
        .help = "what the weights are run in: float32, bfloat16 or float16; without it as they are stored"},
+      {.name = "quantize",
+       .kind = ValueKind::choice,
+       .value_name = "FORM",
+       .help = "hold the weights of the layers' matrices in 8 or 4 bits, quantised while they are loaded: smaller and faster, not exact",
+       .choices = {"int8", "int4"},
+       .more = "32 neighbours of a row share a float16 factor (8.5 and 4.5 bits a weight). Embeddings, heads, routers, norms and biases stay as they are. "
+               "Weights that are streamed from disk are read as they are stored and quantised in every pass."},
       {.name = "threads",
        .kind = ValueKind::integer,
        .value_name = "N",
@@ -150,6 +158,13 @@ RunModel find_run_model(const Options& options, Session& session) {
   out.checkpoint = open_checkpoint(out.is_demo() ? out.demo->path() : *out.found.folder);
   for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
   out.dtype = run_dtype(options, out);
+  if (options.given("quantize")) {
+    out.quantize = options.text("quantize") == "int8" ? DType::q8_0 : DType::q4_0;
+    for (std::string& name : quantizable_weights(out.graph)) out.special_dtypes.emplace_back(std::move(name), *out.quantize);
+    if (out.special_dtypes.empty()) throw UnsupportedError(fmt::format("--quantize: {} has no matrices that can be", out.graph.class_name), "leave it out");
+    out.warnings.push_back(fmt::format("{} matrices are quantised to {} while they are loaded: the results are not exact", out.special_dtypes.size(), options.text("quantize")));
+    session.notes.warning(out.warnings.back());
+  }
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
@@ -170,6 +185,7 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   dispatch.device_map = std::move(map);
   dispatch.dtype = model.dtype;
   dispatch.quantization = model.quantization;
+  dispatch.quantize = model.quantize;
   dispatch.work = session.work;
   dispatch.pool = model.pool.get();
   if (model.init_seed) {

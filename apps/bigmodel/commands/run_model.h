@@ -31,6 +31,8 @@ struct RunModel {
   QuantizationMethod quantization;           ///< of the checkpoint
   MetaGraph graph;                           ///< until it is loaded
   DType dtype = DType::float32;
+  std::optional<DType> quantize;             ///< --quantize: q8_0 or q4_0
+  std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of the weights that it is about
   std::optional<std::uint64_t> init_seed;    ///< of tensors that the checkpoint lacks; none: they are an error
   std::vector<std::string> assumptions, warnings;
   std::unique_ptr<ThreadPool> pool;

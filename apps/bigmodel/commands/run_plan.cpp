@@ -57,7 +57,7 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
   }
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
-  const AutoMapRequest request{.dtype = model.dtype, .context = size.tokens, .batch = size.sequences};
+  const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .batch = size.sequences};
   out.predicted = predict_time(placement_parts(model.graph, engine_placement(request)), out.map, speeds, size.sequences);
   std::vector<DeviceKey> devices;
   for (const TierLoad& tier : out.predicted.tiers) {

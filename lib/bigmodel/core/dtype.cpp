@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 
@@ -49,6 +50,8 @@ constexpr std::array kRows{
     Row{DType::int2, 2, Family::integer, "int2", ""},
     Row{DType::int4, 4, Family::integer, "int4", ""},
     Row{DType::uint4, 4, Family::integer, "uint4", ""},
+    Row{DType::q8_0, 8, Family::integer, "q8_0", ""},
+    Row{DType::q4_0, 4, Family::integer, "q4_0", ""},
 };
 
 struct Alias {
@@ -71,12 +74,15 @@ constexpr bool rows_match_enum() {
   for (std::size_t i = 0; i < kRows.size(); ++i) {
     if (static_cast<std::size_t>(kRows[i].dtype) != i) return false;
   }
-  return kRows.size() == static_cast<std::size_t>(DType::uint4) + 1;
+  return kRows.size() == static_cast<std::size_t>(DType::q4_0) + 1;
 }
 static_assert(rows_match_enum());
 
+constexpr std::size_t kListed = static_cast<std::size_t>(DType::uint4) + 1;
+constexpr std::int64_t kBlock = 32, kFactorBytes = 2;
+
 constexpr auto kAll = [] {
-  std::array<DType, kRows.size()> out{};
+  std::array<DType, kListed> out{};
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = kRows[i].dtype;
   return out;
 }();
@@ -84,10 +90,12 @@ constexpr auto kAll = [] {
 }  // namespace
 
 int bit_size(DType dtype) noexcept { return row(dtype).bits; }
+int block_size(DType dtype) noexcept { return dtype == DType::q8_0 || dtype == DType::q4_0 ? static_cast<int>(kBlock) : 1; }
 
 std::int64_t byte_count(DType dtype, std::int64_t count) {
   BIGMODEL_ASSERT(count >= 0);
   const std::int64_t bits = bit_size(dtype);
+  if (block_size(dtype) > 1) return checked_mul(ceil_div(count, kBlock), kFactorBytes + kBlock * bits / 8, name(dtype));
   if (bits % 8 == 0) return checked_mul(count, bits / 8, name(dtype));
   return checked_add(checked_mul(count, bits, name(dtype)), std::int64_t{7}, name(dtype)) / 8;
 }
@@ -97,8 +105,8 @@ std::string_view safetensors_code(DType dtype) noexcept { return row(dtype).code
 
 std::optional<DType> find_dtype(std::string_view spelling) noexcept {
   if (spelling.starts_with("torch.")) spelling.remove_prefix(6);
-  for (const Row& r : kRows) {
-    if (r.name == spelling) return r.dtype;
+  for (const DType dtype : kAll) {
+    if (name(dtype) == spelling) return dtype;
   }
   for (const Alias& a : kAliases) {
     if (a.spelling == spelling) return a.dtype;

@@ -11,6 +11,7 @@ namespace bigmodel {
 PlacementRequest engine_placement(const AutoMapRequest& request) {
   PlacementRequest out;
   out.dtype = request.dtype;
+  out.special_dtypes = request.special_dtypes;
   out.cache.context = std::max<std::int64_t>(request.context, 1);
   out.cache.batch = std::max<std::int64_t>(request.batch, 1);
   out.cache.format = *kv_format(DType::float32);

@@ -13,6 +13,7 @@ namespace bigmodel {
 
 struct AutoMapRequest {
   DType dtype = DType::float32;        ///< what the weights are run in
+  std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of weights that are kept in another one: full tensor name -> dtype
   std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots
   std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
   std::int64_t batch = 1;

@@ -13,6 +13,7 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/prefetched_weights.h"
+#include "bigmodel/engine/weight_quantization.h"
 
 namespace bigmodel {
 namespace {
@@ -54,11 +55,11 @@ struct Unit {
 
 class Units {
  public:
-  Units(const MetaGraph& graph, const TierOf& tier_of) : whole_(graph.no_split_modules.begin(), graph.no_split_modules.end()), tier_of_(tier_of) {}
+  Units(const MetaGraph& graph, const TierOf& tier_of) : graph_(graph), tier_of_(tier_of) {}
 
   /// Disk tensors below `module`, cut at layers.
   void cut(Module& module) {
-    if (is_layer(module)) {
+    if (module.reads_below || is_layer(module, graph_)) {
       Unit unit{&module, {}, true};
       module.for_each([&](Module& m) {
         for (ModuleTensor& t : m.tensors()) {
@@ -79,13 +80,10 @@ class Units {
   std::vector<Unit> units;
 
  private:
-  bool is_layer(const Module& module) const {
-    return module.reads_below || whole_.contains(module.meta().class_name) || (module.meta().block && module.meta().block->kind.ends_with("_layer"));
-  }
   /// Buffers that no state dict has are no weights: they stay.
   bool on_disk(const ModuleTensor& t) const { return t.meta->persistent && tier_of_(t.full_name) == Tier::disk; }
 
-  std::unordered_set<std::string> whole_;
+  const MetaGraph& graph_;
   const TierOf& tier_of_;
 };
 
@@ -146,6 +144,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
     if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
   });
   out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr);
+  if (options.quantize) out->store_->quantize(*options.quantize, quantizable_weights(out->graph_));
   const WeightStore& store = *out->store_;
 
   // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.

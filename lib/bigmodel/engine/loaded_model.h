@@ -24,6 +24,7 @@ struct DispatchOptions {
   DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
   DType dtype = DType::float32;                        ///< what the weights are run in
   QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
+  std::optional<DType> quantize;                       ///< q8_0 or q4_0: quantizable_weights() are put into such blocks when they are read
   /// Made-up tensors (random_tensors.h) by memory names, for what the checkpoint lacks; none: a missing tensor is an error.
   std::optional<Checkpoint> initial;
   const Disk* disk = nullptr;                          ///< nullptr: the real one

@@ -41,6 +41,9 @@ class Module::Running {
   Module& module_;
 };
 
+std::vector<ModuleTensor*> BoundBlock::matrices(Module&) const { return {}; }
+std::vector<ModuleTensor*> BoundBlock::exact_matrices(Module&) const { return {}; }
+
 Module::Module(std::string class_name) {
   auto meta = std::make_shared<ModuleTemplate>();
   meta->class_name = std::move(class_name);

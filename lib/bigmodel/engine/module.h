@@ -18,6 +18,7 @@
 namespace bigmodel {
 
 class Module;
+struct ModuleTensor;
 
 /// What a module computes. Bound to it by the roles of its description; reads the module's tensors anew in every call, since
 /// hooks move them.
@@ -25,6 +26,10 @@ class BoundBlock {
  public:
   virtual ~BoundBlock() = default;
   virtual Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) = 0;
+  /// The module's own weights [..., out, in] that the block hands to ops::linear and reads in no other way: they may be quantised.
+  virtual std::vector<ModuleTensor*> matrices(Module& self) const;
+  /// Weights of modules below that must not be: a router's scores choose.
+  virtual std::vector<ModuleTensor*> exact_matrices(Module& self) const;
 };
 
 /// What becomes of a tensor in a pass.

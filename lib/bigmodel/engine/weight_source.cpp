@@ -8,6 +8,7 @@
 
 #include "bigmodel/checkpoint/convert_elements.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/encode_blocks.h"
 
 namespace bigmodel {
 namespace {
@@ -136,6 +137,60 @@ class Assembly {
   std::int64_t item_;
 };
 
+/// Rows of a tensor that lies in the file as it does in memory, and goes into blocks.
+class BlockEncoder {
+ public:
+  BlockEncoder(const WeightSource& source, TensorReader& reader) : source_(source), reader_(reader) {}
+
+  void fill(const SourceForm& form, const Shape& shape, std::byte* out) {
+    if (form.kind == DiskForm::Kind::stack) {
+      const Shape below(shape.begin() + 1, shape.end());
+      const std::int64_t step = byte_count(source_.dtype, element_count(below, source_.name));
+      for (const SourceForm& f : form.forms) {
+        fill(f, below, out);
+        out += step;
+      }
+      return;
+    }
+    const std::int64_t columns = shape.back(), rows = element_count(shape, source_.name) / columns;
+    if (form.kind != DiskForm::Kind::name) {
+      const WeightSource wide{source_.name, shape, DType::float32, form};
+      values_.resize(static_cast<std::size_t>(rows * columns));
+      read_source(wide, reader_, std::as_writable_bytes(std::span(values_)));
+      encode(rows * columns, out);
+      return;
+    }
+    std::optional<PackedReader> packed;
+    if (form.packed) packed.emplace(form.packed, reader_);
+    const std::int64_t step = std::clamp<std::int64_t>(kPieceElements / columns, 1, std::max<std::int64_t>(rows, 1));
+    for (std::int64_t first = 0; first < rows; first += step) {
+      const std::int64_t count = std::min(step, rows - first);
+      values_.resize(static_cast<std::size_t>(count * columns));
+      if (packed) packed->read(first, count, values_);
+      else read_rows(*form.tensor, first * columns);
+      encode(count * columns, out + first * byte_count(source_.dtype, columns));
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kPieceElements = std::int64_t{1} << 20;
+
+  void read_rows(const CheckpointTensor& tensor, std::int64_t first) {
+    raw_.resize(static_cast<std::size_t>(byte_count(tensor.dtype, static_cast<std::int64_t>(values_.size()))));
+    reader_.read(tensor, static_cast<std::uint64_t>(byte_count(tensor.dtype, first)), raw_);
+    convert_elements(tensor.dtype, raw_, DType::float32, std::as_writable_bytes(std::span(values_)));
+  }
+
+  void encode(std::int64_t count, std::byte* out) {
+    encode_blocks(source_.dtype, values_, {out, static_cast<std::size_t>(byte_count(source_.dtype, count))});
+  }
+
+  const WeightSource& source_;
+  TensorReader& reader_;
+  std::vector<float> values_;
+  std::vector<std::byte> raw_;
+};
+
 }  // namespace
 
 std::uint64_t WeightSource::size_bytes() const { return static_cast<std::uint64_t>(byte_count(dtype, element_count(shape, name))); }
@@ -147,6 +202,7 @@ const CheckpointTensor* WeightSource::plain() const {
 
 void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out) {
   BIGMODEL_ASSERT(out.size() == source.size_bytes());
+  if (block_size(source.dtype) > 1) return BlockEncoder(source, reader).fill(source.form, source.shape, out.data());
   Assembly(source, reader).fill(source.form, {out.data(), source.shape, row_major(source.shape)});
 }
 

@@ -36,7 +36,8 @@ struct WeightSource {
 };
 
 /// Fills `out` (size_bytes() of it). Throws IoError, FormatError (the file changed or is cut), UnsupportedError (a conversion that
-/// there is none of). Scratch memory: one file tensor where bytes are moved or converted.
+/// there is none of). Scratch memory: one file tensor where bytes are moved or converted; some rows where they go into blocks
+/// as they lie.
 void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out);
 
 }  // namespace bigmodel

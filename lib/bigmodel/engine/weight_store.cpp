@@ -178,6 +178,15 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
   }
 }
 
+void WeightStore::quantize(DType blocks, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const auto it = sources_.find(name);
+    if (it == sources_.end()) continue;
+    BIGMODEL_ASSERT(it->second.shape.back() % block_size(blocks) == 0);
+    it->second.dtype = blocks;
+  }
+}
+
 const WeightSource* WeightStore::find(const std::string& name) const {
   const auto tie = first_names_.find(name);
   const auto it = sources_.find(tie == first_names_.end() ? name : tie->second);

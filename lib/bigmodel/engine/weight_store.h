@@ -12,7 +12,7 @@
 
 namespace bigmodel {
 
-/// Sources by memory name. Immutable, so thread-safe. The checkpoint and the graph must outlive it.
+/// Sources by memory name. Thread-safe but for quantize(). The checkpoint and the graph must outlive it.
 class WeightStore {
  public:
   /// `dtype`: what the model is run in. Weights keep their stored dtype where that is the same, or where float32 is wanted and bf16 or f16
@@ -21,6 +21,9 @@ class WeightStore {
   /// `method` says which tensors of the file are quantised: they are read as the values that they stand for.
   /// `initial`: tensors by memory names and shapes that stand in for those that the checkpoint lacks; null: none. Must outlive it.
   WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {}, const Checkpoint* initial = nullptr);
+
+  /// From now on these tensors (memory names) are put into blocks of q8_0 or q4_0 when they are read. Names without a source are passed over.
+  void quantize(DType blocks, const std::vector<std::string>& names);
 
   /// By any of the tied names; null where the checkpoint has none of them.
   const WeightSource* find(const std::string& name) const;

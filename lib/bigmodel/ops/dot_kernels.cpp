@@ -5,15 +5,24 @@
 #include <bit>
 #include <cmath>
 
+#include "bigmodel/ops/blocks.h"
 #include "bigmodel/ops/widen.h"
 
 namespace bigmodel::ops {
 namespace {
 
+constexpr std::int64_t kLanes = 16;
+
+float total(float (&sums)[kLanes]) {
+  for (std::int64_t step = kLanes / 2; step > 0; step /= 2) {
+    for (std::int64_t lane = 0; lane < step; ++lane) sums[lane] += sums[lane + step];
+  }
+  return sums[0];
+}
+
 template <typename Element>
 void tile(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y,
           std::int64_t y_step) {
-  constexpr std::int64_t kLanes = 16;
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* a = static_cast<const float*>(x) + r * x_step;
     for (std::int64_t o = 0; o < outs; ++o) {
@@ -24,11 +33,22 @@ void tile(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte
         for (std::int64_t lane = 0; lane < kLanes; ++lane) sums[lane] += a[i + lane] * Element::load(b + (i + lane) * Element::kBytes);
       }
       for (std::int64_t lane = 0; i < k; ++i, ++lane) sums[lane] += a[i] * Element::load(b + i * Element::kBytes);
-      for (std::int64_t step = kLanes / 2; step > 0; step /= 2) {
-        for (std::int64_t lane = 0; lane < step; ++lane) sums[lane] += sums[lane + step];
-      }
-      y[r * y_step + o] = sums[0];
+      y[r * y_step + o] = total(sums);
     }
+  }
+}
+
+template <typename Block>
+void block_tile(const void* x, std::int64_t, std::int64_t, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t) {
+  const auto* a = static_cast<const float*>(x);
+  for (std::int64_t o = 0; o < outs; ++o) {
+    float sums[kLanes] = {};
+    for (std::int64_t i = 0; i < k; i += kBlock) {
+      const std::byte* block = w + o * w_step + i / kBlock * Block::kBytes;
+      const float factor = factor_of(block);
+      for (std::int64_t j = 0; j < kBlock; ++j) sums[j % kLanes] += a[i + j] * (factor * static_cast<float>(Block::integer(block, j)));
+    }
+    y[o] = total(sums);
   }
 }
 
@@ -62,7 +82,7 @@ void round_to_bf16(const float* x, std::uint16_t* to, std::int64_t count) {
 
 const DotKernels& portable_dot_kernels() {
   static constexpr DotKernels kKernels{.tile_rows = 8, .tile_outs = 8, .f32 = &tile<Float32>, .bf16 = &tile<BFloat16>, .f16 = &tile<Float16>,
-                                       .bf16_pairs = nullptr, .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu,
+                                       .q8_0 = &block_tile<Q8Block>, .q4_0 = &block_tile<Q4Block>, .bf16_pairs = nullptr, .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu,
                                        .round_to_bf16 = &round_to_bf16};
   return kKernels;
 }

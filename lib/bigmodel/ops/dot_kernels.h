@@ -10,14 +10,18 @@
 
 namespace bigmodel::ops {
 
-/// y[r * y_step + o] = the sum over i < k of x[r * x_step + i] * w[o][i], for `rows` <= tile_rows and `outs` <= tile_outs. w_step is in
-/// bytes. Every sum has its own lanes and one fixed order, so that it does not depend on rows and outs.
+/// y[r * y_step + o] = the sum over i < k of x[r * x_step + i] * w[o][i], for `rows` <= tile_rows and `outs` <= tile_outs; with one row,
+/// which is all about reading the weights, `outs` may be any number. w_step is in bytes. Every sum has its own lanes and one fixed order, so that it does not depend on rows and outs.
 using DotTile = void (*)(const void* x, std::int64_t x_step, std::int64_t rows, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k,
                          float* y, std::int64_t y_step);
+
+inline constexpr std::int64_t kCacheLineBytes = 64;
 
 struct DotKernels {
   std::int64_t tile_rows = 1, tile_outs = 1;
   DotTile f32 = nullptr, bf16 = nullptr, f16 = nullptr;   ///< of float32 activations with weights of that dtype
+  /// Of float32 activations with blocks, one row only; sums as in `f32` of the values that the blocks stand for.
+  DotTile q8_0 = nullptr, q4_0 = nullptr;
   DotTile bf16_pairs = nullptr;                           ///< of bfloat16 activations with bfloat16 weights; null: the processor has no such product
   /// y += a * x.
   void (*add_scaled)(float a, const float* x, float* y, std::int64_t count) = nullptr;
@@ -30,7 +34,15 @@ struct DotKernels {
   /// to = x in bfloat16, rounded to nearest even.
   void (*round_to_bf16)(const float* x, std::uint16_t* to, std::int64_t count) = nullptr;
 
-  DotTile of(DType weight) const { return weight == DType::float32 ? f32 : weight == DType::bfloat16 ? bf16 : f16; }
+  DotTile of(DType weight) const {
+    switch (weight) {
+      case DType::float32: return f32;
+      case DType::bfloat16: return bf16;
+      case DType::q8_0: return q8_0;
+      case DType::q4_0: return q4_0;
+      default: return f16;
+    }
+  }
 };
 
 const DotKernels& portable_dot_kernels();

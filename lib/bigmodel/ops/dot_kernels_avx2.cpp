@@ -6,6 +6,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "bigmodel/ops/blocks.h"
 #include "bigmodel/ops/widen.h"
 
 #define BIGMODEL_AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -29,6 +30,15 @@ struct F16 : Float16 {
   BIGMODEL_AVX2 static BIGMODEL_INLINE __m256 load8(const std::byte* at) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))); }
 };
 
+/// The lanes' sum, after the products from `i` on, which fill no vector, have joined their lanes.
+template <typename Element>
+BIGMODEL_AVX2 BIGMODEL_INLINE float sum_with_tail(__m256 sums, const float* x, const std::byte* w, std::int64_t i, std::int64_t k) {
+  float lanes[8];
+  _mm256_storeu_ps(lanes, sums);
+  for (std::int64_t t = i; t < k; ++t) lanes[t - i] += x[t] * Element::load(w + t * Element::kBytes);
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
 template <typename Element, int R, int O>
 BIGMODEL_AVX2 void tile(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y, std::int64_t y_step) {
   __m256 sums[R][O];
@@ -45,13 +55,80 @@ BIGMODEL_AVX2 void tile(const float* x, std::int64_t x_step, const std::byte* w,
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int o = 0; o < O; ++o) {
-      float lanes[8];
-      _mm256_storeu_ps(lanes, sums[r][o]);
-      for (std::int64_t t = i; t < k; ++t) lanes[t - i] += x[r * x_step + t] * Element::load(w + o * w_step + t * Element::kBytes);
-      y[r * y_step + o] = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    for (int o = 0; o < O; ++o) y[r * y_step + o] = sum_with_tail<Element>(sums[r][o], x + r * x_step, w + o * w_step, i, k);
+  }
+}
+
+/// The products of one row of activations. Weights are asked for a group of O rows ahead and in the order in which they lie in memory: left
+/// alone, the processor takes every row for a stream of its own and starts anew at each page. Sums as in tile().
+template <typename Element, int O>
+BIGMODEL_AVX2 void stream(const float* x, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y) {
+  constexpr std::int64_t kLine = kCacheLineBytes / Element::kBytes;
+  __m256 sums[O];
+  for (int o = 0; o < O; ++o) sums[o] = _mm256_setzero_ps();
+  auto ahead = reinterpret_cast<std::uintptr_t>(w) + static_cast<std::uintptr_t>(O * w_step);
+  std::int64_t i = 0;
+  for (; i + kLine <= k; i += kLine) {
+    for (int o = 0; o < O; ++o, ahead += kCacheLineBytes) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    for (std::int64_t j = i; j < i + kLine; j += 8) {
+      const __m256 a = _mm256_loadu_ps(x + j);
+      for (int o = 0; o < O; ++o) sums[o] = _mm256_fmadd_ps(a, Element::load8(w + o * w_step + j * Element::kBytes), sums[o]);
     }
   }
+  for (; i + 8 <= k; i += 8) {
+    const __m256 a = _mm256_loadu_ps(x + i);
+    for (int o = 0; o < O; ++o) sums[o] = _mm256_fmadd_ps(a, Element::load8(w + o * w_step + i * Element::kBytes), sums[o]);
+  }
+  for (int o = 0; o < O; ++o) y[o] = sum_with_tail<Element>(sums[o], x, w + o * w_step, i, k);
+}
+
+/// Integers of a block, widened eight at a time.
+struct Q8 : Q8Block {
+  __m128i low, high;
+  BIGMODEL_AVX2 BIGMODEL_INLINE explicit Q8(const std::byte* block)
+      : low(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2))), high(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 18))) {}
+};
+struct Q4 : Q4Block {
+  __m128i low, high;
+  BIGMODEL_AVX2 BIGMODEL_INLINE explicit Q4(const std::byte* block) {
+    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2));
+    const __m128i mask = _mm_set1_epi8(15), middle = _mm_set1_epi8(8);
+    low = _mm_sub_epi8(_mm_and_si128(pairs, mask), middle);
+    high = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(pairs, 4), mask), middle);
+  }
+};
+
+template <typename Block>
+BIGMODEL_AVX2 BIGMODEL_INLINE void add_block(const float* x, const std::byte* at, __m256& sum) {
+  const Block block(at);
+  std::uint16_t half;
+  std::memcpy(&half, at, sizeof half);
+  const __m256 factor = _mm256_set1_ps(_cvtsh_ss(half));
+  const __m128i eights[4] = {block.low, _mm_srli_si128(block.low, 8), block.high, _mm_srli_si128(block.high, 8)};
+  for (int j = 0; j < 4; ++j) {
+    const __m256 w = _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[j])));
+    sum = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8 * j), w, sum);
+  }
+}
+
+/// stream() for blocks.
+template <typename Block, int O>
+BIGMODEL_AVX2 void stream_blocks(const float* x, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y) {
+  __m256 sums[O];
+  for (int o = 0; o < O; ++o) sums[o] = _mm256_setzero_ps();
+  auto ahead = reinterpret_cast<std::uintptr_t>(w) + static_cast<std::uintptr_t>(O * w_step);
+  for (std::int64_t i = 0; i < k; i += kBlock, w += Block::kBytes) {
+    for (int o = 0; o < O; ++o, ahead += Block::kBytes) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    for (int o = 0; o < O; ++o) add_block<Block>(x + i, w + o * w_step, sums[o]);
+  }
+  for (int o = 0; o < O; ++o) y[o] = sum_with_tail<F32>(sums[o], nullptr, nullptr, k, k);
+}
+
+template <typename Block>
+void block_tile(const void* x, std::int64_t, std::int64_t, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t) {
+  const auto* a = static_cast<const float*>(x);
+  for (; outs >= 4; outs -= 4, w += 4 * w_step, y += 4) stream_blocks<Block, 4>(a, w, w_step, k, y);
+  for (; outs >= 1; outs -= 1, w += w_step, y += 1) stream_blocks<Block, 1>(a, w, w_step, k, y);
 }
 
 template <typename Element, int R>
@@ -71,7 +148,9 @@ void tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const std::b
     case 4: return tile_of_outs<Element, 4>(a, x_step, w, w_step, outs, k, y, y_step);
     case 3: return tile_of_outs<Element, 3>(a, x_step, w, w_step, outs, k, y, y_step);
     case 2: return tile_of_outs<Element, 2>(a, x_step, w, w_step, outs, k, y, y_step);
-    default: return tile_of_outs<Element, 1>(a, x_step, w, w_step, outs, k, y, y_step);
+    default:
+      for (; outs >= 2; outs -= 2, w += 2 * w_step, y += 2) stream<Element, 2>(a, w, w_step, k, y);
+      if (outs == 1) stream<Element, 1>(a, w, w_step, k, y);
   }
 }
 
@@ -104,7 +183,7 @@ BIGMODEL_AVX2 void weighted_sum(const float* weights, std::int64_t count, const 
 }  // namespace
 
 const DotKernels* avx2_dot_kernels() {
-  static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = nullptr,
+  static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>, .bf16_pairs = nullptr,
                                    .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = portable_dot_kernels().exp_and_sum, .silu = portable_dot_kernels().silu,
                                    .round_to_bf16 = portable_dot_kernels().round_to_bf16};
   return &kKernels;

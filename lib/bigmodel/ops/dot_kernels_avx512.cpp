@@ -6,6 +6,8 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "bigmodel/ops/blocks.h"
+
 #define BIGMODEL_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #define BIGMODEL_AVX512_BF16 __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #define BIGMODEL_INLINE inline __attribute__((always_inline))
@@ -62,6 +64,96 @@ BIGMODEL_AVX512 void tile(const float* x, std::int64_t x_step, const std::byte* 
   }
 }
 
+/// The products of one row of activations. Weights are asked for a group of O rows ahead and in the order in which they lie in memory: left
+/// alone, the processor takes every row for a stream of its own and starts anew at each page. Sums as in tile().
+template <typename Element, int O>
+BIGMODEL_AVX512 void stream(const float* x, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y) {
+  constexpr std::int64_t kLine = kCacheLineBytes / Element::kBytes;
+  __m512 sums[O];
+  for (int o = 0; o < O; ++o) sums[o] = _mm512_setzero_ps();
+  auto ahead = reinterpret_cast<std::uintptr_t>(w) + static_cast<std::uintptr_t>(O * w_step);
+  std::int64_t i = 0;
+  for (; i + kLine <= k; i += kLine) {
+    for (int o = 0; o < O; ++o, ahead += kCacheLineBytes) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    for (std::int64_t j = i; j < i + kLine; j += 16) {
+      const __m512 a = _mm512_loadu_ps(x + j);
+      for (int o = 0; o < O; ++o) sums[o] = _mm512_fmadd_ps(a, Element::load(w + o * w_step + j * Element::kBytes), sums[o]);
+    }
+  }
+  for (; i < k; i += 16) {
+    const auto mask = static_cast<__mmask16>(k - i >= 16 ? 0xFFFFu : (1u << (k - i)) - 1u);
+    const __m512 a = _mm512_maskz_loadu_ps(mask, x + i);
+    for (int o = 0; o < O; ++o) sums[o] = _mm512_fmadd_ps(a, Element::load(w + o * w_step + i * Element::kBytes, mask), sums[o]);
+  }
+  for (int o = 0; o < O; ++o) y[o] = _mm512_reduce_add_ps(sums[o]);
+}
+
+/// Integers of a block, sixteen and sixteen.
+struct Q8 : Q8Block {
+  __m128i low, high;
+  BIGMODEL_AVX512 BIGMODEL_INLINE explicit Q8(const std::byte* block)
+      : low(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2))), high(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 18))) {}
+};
+struct Q4 : Q4Block {
+  __m128i low, high;
+  BIGMODEL_AVX512 BIGMODEL_INLINE explicit Q4(const std::byte* block) {
+    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2));
+    const __m128i mask = _mm_set1_epi8(15), middle = _mm_set1_epi8(8);
+    low = _mm_sub_epi8(_mm_and_si128(pairs, mask), middle);
+    high = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(pairs, 4), mask), middle);
+  }
+};
+
+template <typename Block>
+BIGMODEL_AVX512 BIGMODEL_INLINE void add_block(const float* x, const std::byte* at, __m512& sum) {
+  const Block block(at);
+  std::uint16_t half;
+  std::memcpy(&half, at, sizeof half);
+  const __m512 factor = _mm512_set1_ps(_cvtsh_ss(half));
+  sum = _mm512_fmadd_ps(_mm512_loadu_ps(x), _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(block.low))), sum);
+  sum = _mm512_fmadd_ps(_mm512_loadu_ps(x + 16), _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(block.high))), sum);
+}
+
+/// stream() for blocks.
+template <typename Block, int O>
+BIGMODEL_AVX512 void stream_blocks(const float* x, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y) {
+  __m512 sums[O];
+  for (int o = 0; o < O; ++o) sums[o] = _mm512_setzero_ps();
+  auto ahead = reinterpret_cast<std::uintptr_t>(w) + static_cast<std::uintptr_t>(O * w_step);
+  for (std::int64_t i = 0; i < k; i += kBlock, w += Block::kBytes) {
+    for (int o = 0; o < O; ++o, ahead += Block::kBytes) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    for (int o = 0; o < O; ++o) add_block<Block>(x + i, w + o * w_step, sums[o]);
+  }
+  for (int o = 0; o < O; ++o) y[o] = _mm512_reduce_add_ps(sums[o]);
+}
+
+template <typename Block>
+void block_tile(const void* x, std::int64_t, std::int64_t, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t) {
+  const auto* a = static_cast<const float*>(x);
+  for (; outs >= 4; outs -= 4, w += 4 * w_step, y += 4) stream_blocks<Block, 4>(a, w, w_step, k, y);
+  for (; outs >= 1; outs -= 1, w += w_step, y += 1) stream_blocks<Block, 1>(a, w, w_step, k, y);
+}
+
+/// stream() of bfloat16 activations; sums as in pair_tile().
+template <int O>
+BIGMODEL_AVX512_BF16 void pair_stream(const std::uint16_t* x, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y) {
+  __m512 sums[O];
+  for (int o = 0; o < O; ++o) sums[o] = _mm512_setzero_ps();
+  auto ahead = reinterpret_cast<std::uintptr_t>(w) + static_cast<std::uintptr_t>(O * w_step);
+  std::int64_t i = 0;
+  for (; i + 32 <= k; i += 32) {
+    for (int o = 0; o < O; ++o, ahead += kCacheLineBytes) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    const __m512i a = _mm512_loadu_si512(x + i);
+    for (int o = 0; o < O; ++o) sums[o] = _mm512_dpbf16_ps(sums[o], (__m512bh)a, (__m512bh)_mm512_loadu_si512(w + o * w_step + i * 2));
+  }
+  if (i < k) {
+    const auto mask = static_cast<__mmask32>((std::uint64_t{1} << (k - i)) - 1u);
+    const __m512i a = _mm512_maskz_loadu_epi16(mask, x + i);
+    for (int o = 0; o < O; ++o) sums[o] = _mm512_dpbf16_ps(sums[o], (__m512bh)a, (__m512bh)_mm512_maskz_loadu_epi16(mask, w + o * w_step + i * 2));
+  }
+  for (int o = 0; o < O; ++o) y[o] = _mm512_reduce_add_ps(sums[o]);
+}
+
 template <int R, int O>
 BIGMODEL_AVX512_BF16 void pair_tile(const std::uint16_t* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t k, float* y, std::int64_t y_step) {
   __m512 sums[R][O];
@@ -112,8 +204,8 @@ void tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const std::b
     case 3: return tile_of_outs<Element, 3>(a, x_step, w, w_step, outs, k, y, y_step);
     case 2: return tile_of_outs<Element, 2>(a, x_step, w, w_step, outs, k, y, y_step);
     default:
-      // One stream of weights at a time: several rows walked at once are slower from memory.
-      for (std::int64_t o = 0; o < outs; ++o) tile<Element, 1, 1>(a, x_step, w + o * w_step, w_step, k, y + o, y_step);
+      for (; outs >= 2; outs -= 2, w += 2 * w_step, y += 2) stream<Element, 2>(a, w, w_step, k, y);
+      if (outs == 1) stream<Element, 1>(a, w, w_step, k, y);
   }
 }
 
@@ -138,7 +230,8 @@ void pair_tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const s
     case 3: return pair_tile_of_outs<3>(a, x_step, w, w_step, outs, k, y, y_step);
     case 2: return pair_tile_of_outs<2>(a, x_step, w, w_step, outs, k, y, y_step);
     default:
-      for (std::int64_t o = 0; o < outs; ++o) pair_tile<1, 1>(a, x_step, w + o * w_step, w_step, k, y + o, y_step);
+      for (; outs >= 2; outs -= 2, w += 2 * w_step, y += 2) pair_stream<2>(a, w, w_step, k, y);
+      if (outs == 1) pair_stream<1>(a, w, w_step, k, y);
   }
 }
 
@@ -226,9 +319,11 @@ BIGMODEL_AVX512_BF16 void round_to_bf16(const float* x, std::uint16_t* to, std::
 }  // namespace
 
 const DotKernels* avx512_dot_kernels(bool with_bf16) {
-  static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = nullptr,
+  static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>,
+                                 .bf16_pairs = nullptr,
                                  .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
-  static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .bf16_pairs = &pair_tile_of,
+  static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>,
+                                 .bf16_pairs = &pair_tile_of,
                                     .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = &round_to_bf16};
   return with_bf16 ? &kWithBf16 : &kPlain;
 }

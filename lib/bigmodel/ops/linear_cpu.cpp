@@ -30,11 +30,11 @@ struct Product {
   bool pairs;
 
   void panel(std::int64_t begin, std::int64_t end, std::vector<float>& wide) const {
-    const std::int64_t element = byte_count(weight.dtype, 1);
-    const std::byte* w = weight.data + begin * in * element;
-    std::int64_t w_step = in * element;
+    std::int64_t w_step = byte_count(weight.dtype, in);
+    const std::byte* w = weight.data + begin * w_step;
     DotTile tile = pairs ? kernels.bf16_pairs : kernels.of(weight.dtype);
-    if (!pairs && weight.dtype != DType::float32 && rows >= kRowsThatWiden) {
+    const bool widens = block_size(weight.dtype) > 1 ? rows > 1 : weight.dtype != DType::float32 && rows >= kRowsThatWiden;
+    if (!pairs && widens) {
       wide.resize(static_cast<std::size_t>((end - begin) * in));
       widen(weight, begin * in, (end - begin) * in, wide.data());
       w = reinterpret_cast<const std::byte*>(wide.data());
@@ -44,8 +44,9 @@ struct Product {
     const auto* from = static_cast<const std::byte*>(x);
     for (std::int64_t r = 0; r < rows; r += kernels.tile_rows) {
       const std::int64_t tile_rows = std::min(kernels.tile_rows, rows - r);
-      for (std::int64_t o = begin; o < end; o += kernels.tile_outs) {
-        tile(from + r * in * x_bytes, in, tile_rows, w + (o - begin) * w_step, w_step, std::min(kernels.tile_outs, end - o), in, y + r * out + o, out);
+      const std::int64_t tile_outs = tile_rows == 1 ? end - begin : kernels.tile_outs;
+      for (std::int64_t o = begin; o < end; o += tile_outs) {
+        tile(from + r * in * x_bytes, in, tile_rows, w + (o - begin) * w_step, w_step, std::min(tile_outs, end - o), in, y + r * out + o, out);
       }
     }
     add_bias(begin, end);

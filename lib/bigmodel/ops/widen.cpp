@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/core/error.h"
+#include "bigmodel/ops/blocks.h"
 
 namespace bigmodel::ops {
 
 bool is_weight_dtype(DType dtype) noexcept {
-  return dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16;
+  return block_size(dtype) > 1 || dtype == DType::float32 || dtype == DType::bfloat16 || dtype == DType::float16;
 }
 
 void throw_not_a_weight_dtype(DType dtype) {
@@ -17,6 +20,17 @@ void throw_not_a_weight_dtype(DType dtype) {
 
 void widen(const TensorView& tensor, std::int64_t first, std::int64_t count, float* out) {
   BIGMODEL_ASSERT(!tensor.is_meta());
+  if (block_size(tensor.dtype) > 1) {
+    with_block(tensor.dtype, [&](auto kind) {
+      using Block = decltype(kind);
+      for (std::int64_t i = first, end = first + count; i < end;) {
+        const std::byte* block = tensor.data + i / kBlock * Block::kBytes;
+        const float factor = factor_of(block);
+        for (const std::int64_t stop = std::min(end, (i / kBlock + 1) * kBlock); i < stop; ++i) *out++ = factor * static_cast<float>(Block::integer(block, i % kBlock));
+      }
+    });
+    return;
+  }
   with_element(tensor.dtype, [&](auto element) {
     using E = decltype(element);
     const std::byte* from = tensor.data + first * E::kBytes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Floating-point elements of any stored dtype as float32, exactly.
+// Elements of any stored dtype of weights as float32, exactly.
 #pragma once
 
 #include <bit>
@@ -41,14 +41,14 @@ struct Float16 {
   }
 };
 
-/// Whether the kernels take weights of this dtype.
+/// Whether the kernels take weights of this dtype: float32, bfloat16, float16 and blocks.
 bool is_weight_dtype(DType dtype) noexcept;
 
 /// Calls f with Float32, BFloat16 or Float16. Throws UnsupportedError for others.
 template <typename F>
 decltype(auto) with_element(DType dtype, F&& f);
 
-/// `count` elements from `first` on. The view must have data. Throws UnsupportedError for other than f32, bf16, f16.
+/// `count` elements from `first` on. The view must have data; rows of blocks are whole blocks. Throws UnsupportedError for what is no weight dtype.
 void widen(const TensorView& tensor, std::int64_t first, std::int64_t count, float* out);
 
 [[noreturn]] void throw_not_a_weight_dtype(DType dtype);

@@ -29,6 +29,11 @@ Tensor LinearBlock::forward(Module& self, const Arguments& arguments, ForwardSta
   return out;
 }
 
+std::vector<ModuleTensor*> LinearBlock::matrices(Module& self) const {
+  if (transposed_) return {};
+  return {self.find_tensor("weight")};
+}
+
 std::int64_t linear_out_width(Module& module, bool transposed) {
   const Shape& shape = module.find_tensor("weight")->meta->shape;
   return shape[transposed || module.meta().layer_kind == "Conv1D" ? 1 : 0];

@@ -11,6 +11,7 @@ class LinearBlock : public BoundBlock {
  public:
   explicit LinearBlock(bool transposed) : transposed_(transposed) {}
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override;
+  std::vector<ModuleTensor*> matrices(Module& self) const override;
 
  private:
   bool transposed_;

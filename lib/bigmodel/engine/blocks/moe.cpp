@@ -57,6 +57,12 @@ class Moe : public BoundBlock {
     return out.reshaped(input.shape());
   }
 
+  std::vector<ModuleTensor*> exact_matrices(Module&) const override {
+    std::vector<ModuleTensor*> out = {router_->find_tensor("weight")};
+    if (shared_gate_ != nullptr) out.push_back(shared_gate_->find_tensor("weight"));
+    return out;
+  }
+
  private:
   Routing routing_;
   Module* router_;
@@ -121,6 +127,11 @@ class Experts : public BoundBlock {
       }
     }
     return out;
+  }
+
+  std::vector<ModuleTensor*> matrices(Module&) const override {
+    if (transposed_) return {};
+    return {gate_up_, down_};
   }
 
  private:
