@@ -143,6 +143,28 @@ TEST_SUITE("cli/run") {
     CHECK(both.at(1) == ids_of(run_binary({"run", llama(), "--ids", "8,2", "--max-new-tokens", "6", "--json"})).at(0));
   }
 
+  TEST_CASE("--quantize takes less memory, says that it is not exact, and gives the same wherever weights lie") {
+    const std::vector<std::string> base = {"run", "--ids", "1,49,80,265", "--greedy", "--max-new-tokens", "8", "--json"};
+    const Json exact = Json::parse(run_binary(base).out);
+    std::int64_t least = exact.at("placement").at("ram_bytes").get<std::int64_t>();
+    for (const char* form : {"int8", "int4"}) {
+      CAPTURE(form);
+      std::vector<std::string> args = base;
+      args.insert(args.end(), {"--quantize", form});
+      const RunResult r = run_binary(args);
+      CHECK(r.exit_code == 0);
+      CHECK(r.err.find("the results are not exact") != std::string::npos);
+      const Json json = Json::parse(r.out);
+      const auto ram = json.at("placement").at("ram_bytes").get<std::int64_t>();
+      CHECK(ram < least);
+      least = ram;
+      CHECK(json.at("warnings").dump().find("not exact") != std::string::npos);
+      args.insert(args.end(), {"--device-map", "disk"});
+      CHECK(Json::parse(run_binary(args).out).at("output_ids") == json.at("output_ids"));
+    }
+    CHECK(run_binary({"run", "--quantize", "int3"}).exit_code == 2);
+  }
+
   TEST_CASE("what cannot be run ends with its own exit code and says why") {
     const TempFolder folder;
     const auto fails = [](std::vector<std::string> args, int code, const char* words) {

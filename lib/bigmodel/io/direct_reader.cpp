@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,13 +19,19 @@ namespace {
 constexpr std::size_t kScratchBytes = std::size_t{4} << 20;
 /// Below this a read through the page cache costs less.
 constexpr std::size_t kSmallBytes = std::size_t{128} << 10;
+/// Weights are walked from end to end for every token: with small pages the processor spends a part of that time on looking pages up.
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(std::size_t size_bytes) : size_(size_bytes) {
   const std::size_t rounded = (size_bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(kDirectAlignment, std::max<std::size_t>(rounded, kDirectAlignment)));
+  const bool huge = rounded >= 2 * kHugePageBytes;
+  const std::size_t alignment = huge ? kHugePageBytes : kDirectAlignment;
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, std::max<std::size_t>(rounded, kDirectAlignment)));
   if (data == nullptr) throw std::bad_alloc();
+  // A wish: where the system has no huge pages, or none to give, nothing changes.
+  if (huge) ::madvise(data, rounded / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
   data_.reset(data);
 }
 void AlignedBuffer::Free::operator()(std::byte* data) const noexcept { std::free(data); }
