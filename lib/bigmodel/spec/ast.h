@@ -155,6 +155,7 @@ struct Key {
   bool any = false, derived = false, required = false;
   const Expr* fallback_absent = nullptr;    ///< `= e` (or `let k = e`)
   const Expr* fallback_null = nullptr;      ///< `?? e`
+  const Expr* supplied = nullptr;           ///< `over {...}`: what a composite puts below a nested config, where its file is silent
   const Expr* imposed = nullptr;            ///< `with {...}`: what a composite writes into a nested config
 };
 

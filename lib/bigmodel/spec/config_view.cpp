@@ -81,20 +81,27 @@ Value ConfigView::nested_config(const Key& key, const Value& value) {
   }
   const Model& model = evaluator_->library().get(type, key.place, type == key.type ? std::string_view{} : std::string_view(where));
   auto view = std::make_shared<ConfigView>(*evaluator_, model, *map, where);
-  if (key.imposed != nullptr) {
-    const Value values = evaluator_->eval(*key.imposed, Frame(*this));
+  const auto written = [&](const Expr& expr, std::string_view word, bool over_the_file) {
+    const Value values = evaluator_->eval(expr, Frame(*this));
     if (values.if_map() == nullptr) {
-      throw SpecError(fmt::format("key '{}': expected a map after 'with', got {}", key.name, values.describe()), key.place);
+      throw SpecError(fmt::format("key '{}': expected a map after '{}', got {}", key.name, word, values.describe()), key.place);
     }
-    view->impose(*values.if_map());
-  }
+    view->write(*values.if_map(), over_the_file);
+  };
+  if (key.supplied != nullptr) written(*key.supplied, "over", false);
+  if (key.imposed != nullptr) written(*key.imposed, "with", true);
   return view;
 }
 
-void ConfigView::impose(const Map& values) {
+void ConfigView::write(const Map& values, bool over_the_file) {
   for (const auto& [spelling, value] : values) {
     const auto it = table_->canonical.find(spelling);
-    if (it != table_->canonical.end() && !value.is_null()) data_.insert_or_assign(std::string(it->second), value);
+    if (it == table_->canonical.end() || value.is_null()) continue;
+    if (over_the_file) {
+      data_.insert_or_assign(std::string(it->second), value);
+    } else {
+      data_.try_emplace(std::string(it->second), value);
+    }
   }
 }
 

@@ -38,8 +38,9 @@ class ConfigView : public std::enable_shared_from_this<ConfigView> {
   void nested(std::vector<const ConfigView*>& out) const;
 
  private:
-  /// Writes values over what the file says, under canonical names; a null leaves the file's, and keys that no line mentions are skipped.
-  void impose(const Map& values);
+  /// Writes values under canonical names, over what the file says or only where it is silent; a null leaves the file's, and keys that
+  /// no line mentions are skipped.
+  void write(const Map& values, bool over_the_file);
   Value compute(const Key& key);
   Value nested_config(const Key& key, const Value& value);
 

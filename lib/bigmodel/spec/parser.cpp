@@ -177,6 +177,7 @@ Key Parser::key() {
   if (accept(":")) {
     out.any = accept("any");
     out.type = type_name();
+    if (accept("over")) out.supplied = or_expr();
     if (accept("with")) out.imposed = or_expr();
   }
   if (accept("?=")) {

@@ -265,6 +265,7 @@ const KeyTable& SpecLibrary::keys(const Model& model) {
         if (key.type.empty() && !key.derived) {
           key.type = inherited->second.type;
           key.any = inherited->second.any;
+          key.supplied = inherited->second.supplied;
           key.imposed = inherited->second.imposed;
         }
       }
