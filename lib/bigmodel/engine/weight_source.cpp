@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "bigmodel/checkpoint/convert_elements.h"
 #include "bigmodel/core/error.h"
@@ -48,9 +49,10 @@ class Assembly {
       }
       case DiskForm::Kind::concat: {
         const auto axis = static_cast<std::size_t>(form.axis);
-        to.shape[axis] /= static_cast<std::int64_t>(form.forms.size());
-        for (const SourceForm& f : form.forms) {
-          fill(f, to);
+        const std::int64_t each = to.shape[axis] / static_cast<std::int64_t>(form.forms.size());
+        for (std::size_t k = 0; k < form.forms.size(); ++k) {
+          to.shape[axis] = form.sizes.empty() ? each : form.sizes[k];
+          fill(form.forms[k], to);
           to.data += to.shape[axis] * to.strides[axis] * item_;
         }
         return;
@@ -63,12 +65,18 @@ class Assembly {
   void part(const SourceForm& form, const Target& to) {
     const auto axis = static_cast<std::size_t>(form.axis);
     Target whole{nullptr, to.shape, {}};
-    whole.shape[axis] *= form.count;
+    std::int64_t before = form.index * to.shape[axis];
+    if (form.sizes.empty()) {
+      whole.shape[axis] *= form.count;
+    } else {
+      whole.shape[axis] = std::accumulate(form.sizes.begin(), form.sizes.end(), std::int64_t{0});
+      before = std::accumulate(form.sizes.begin(), form.sizes.begin() + form.index, std::int64_t{0});
+    }
     whole.strides = row_major(whole.shape);
     std::vector<std::byte> bytes(static_cast<std::size_t>(element_count(whole.shape, source_.name) * item_));
     whole.data = bytes.data();
     fill(form.forms.front(), whole);
-    copy(bytes.data() + form.index * to.shape[axis] * whole.strides[axis] * item_, whole.strides, to);
+    copy(bytes.data() + before * whole.strides[axis] * item_, whole.strides, to);
   }
 
   void leaf(const SourceForm& form, const Target& to) {

@@ -20,6 +20,7 @@ struct SourceForm {
   DiskForm::Kind kind = DiskForm::Kind::name;
   const CheckpointTensor* tensor = nullptr;  ///< Kind::name
   int axis = 0, index = 0, count = 1;
+  std::vector<std::int64_t> sizes;           ///< as DiskForm's
   std::vector<SourceForm> forms;
   PackedWeight packed;                       ///< Kind::name, instead of the tensor, where the file holds it quantised
 };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -51,7 +52,7 @@ class NameFinder {
 
 /// The form with its tensors, or nullopt where one is not in the file.
 std::optional<SourceForm> bound(const DiskForm& form, const NameFinder& names, const QuantizationMethod& method) {
-  SourceForm out{form.kind, nullptr, form.axis, form.index, form.count, {}, {}};
+  SourceForm out{form.kind, nullptr, form.axis, form.index, form.count, form.sizes, {}, {}};
   if (form.kind == DiskForm::Kind::name) {
     out.packed = find_packed_weight(method, form.name, [&](const std::string& name) { return names.find(name); });
     if (out.packed && method.kind == QuantizationMethod::Kind::mxfp4) {
@@ -95,13 +96,26 @@ bool fits(const SourceForm& form, Shape shape, const CheckpointTensor*& wrong, S
       break;
     case DiskForm::Kind::concat: {
       const auto parts = static_cast<std::int64_t>(form.forms.size());
+      if (!form.sizes.empty()) {
+        if (axis >= shape.size() || shape[axis] != std::accumulate(form.sizes.begin(), form.sizes.end(), std::int64_t{0})) return false;
+        for (std::size_t k = 0; k < form.forms.size(); ++k) {
+          shape[axis] = form.sizes[k];
+          if (!fits(form.forms[k], shape, wrong, wanted)) return false;
+        }
+        return true;
+      }
       if (axis >= shape.size() || shape[axis] % parts != 0) return false;
       shape[axis] /= parts;
       break;
     }
     case DiskForm::Kind::part:
       if (axis >= shape.size()) return false;
-      shape[axis] *= form.count;
+      if (form.sizes.empty()) {
+        shape[axis] *= form.count;
+      } else {
+        if (shape[axis] != form.sizes[static_cast<std::size_t>(form.index)]) return false;
+        shape[axis] = std::accumulate(form.sizes.begin(), form.sizes.end(), std::int64_t{0});
+      }
       break;
   }
   return std::ranges::all_of(form.forms, [&](const SourceForm& f) { return fits(f, shape, wrong, wanted); });

@@ -117,7 +117,7 @@ class Translator {
 };
 
 bool same(const DiskForm& a, const DiskForm& b) {
-  if (a.kind != b.kind || a.name != b.name || a.axis != b.axis || a.index != b.index || a.count != b.count || a.forms.size() != b.forms.size()) return false;
+  if (a.kind != b.kind || a.name != b.name || a.axis != b.axis || a.index != b.index || a.count != b.count || a.sizes != b.sizes || a.forms.size() != b.forms.size()) return false;
   for (std::size_t i = 0; i < a.forms.size(); ++i) {
     if (!same(a.forms[i], b.forms[i])) return false;
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -40,14 +41,27 @@ void expand(const DiskForm& form, Shape shape, const std::string& memory, const 
       return;
     case DiskForm::Kind::part: {
       std::int64_t& size = axis();
-      size = checked_mul(size, static_cast<std::int64_t>(form.count), memory);
+      if (form.sizes.empty()) {
+        size = checked_mul(size, static_cast<std::int64_t>(form.count), memory);
+      } else {
+        if (size != form.sizes[static_cast<std::size_t>(form.index)]) misfit(memory, "part", shape);
+        size = std::accumulate(form.sizes.begin(), form.sizes.end(), std::int64_t{0});
+      }
       expand(form.forms.front(), std::move(shape), memory, tensor, out);
       return;
     }
     case DiskForm::Kind::concat:
       {
-        // As torch.chunk cuts: where the count does not divide the size, the last piece is smaller.
         std::int64_t left = axis();
+        if (!form.sizes.empty()) {
+          if (left != std::accumulate(form.sizes.begin(), form.sizes.end(), std::int64_t{0})) misfit(memory, "concat", shape);
+          for (std::size_t k = 0; k < form.forms.size(); ++k) {
+            axis() = form.sizes[k];
+            expand(form.forms[k], shape, memory, tensor, out);
+          }
+          return;
+        }
+        // As torch.chunk cuts: where the count does not divide the size, the last piece is smaller.
         const auto pieces = static_cast<std::int64_t>(form.forms.size());
         const std::int64_t each = left / pieces + (left % pieces != 0 ? 1 : 0);
         for (const DiskForm& part : form.forms) {

@@ -22,6 +22,33 @@ SpecPlace to_place(const spec::Place& place) {
   return {place.source == nullptr ? 0 : place.source->index, place.line, place.column};
 }
 
+constexpr std::size_t kMostPieces = 4096;
+constexpr std::int64_t kLargestPiece = std::int64_t{1} << 40;
+
+/// The list of a form whose pieces differ in size.
+std::vector<std::int64_t> piece_sizes(const spec::Value& value, const spec::FormExpr& form) {
+  const spec::Place place = form.sizes->place;
+  const spec::List* list = value.if_list();
+  if (list == nullptr || list->empty() || list->size() > kMostPieces) {
+    throw SpecError(fmt::format("expected a list of sizes, got {}", value.describe()), place);
+  }
+  std::vector<std::int64_t> out;
+  for (const spec::Value& size : *list) {
+    const std::int64_t* number = size.if_int();
+    if (number == nullptr || *number < 0 || *number > kLargestPiece) {
+      throw SpecError(fmt::format("expected a size, got {}", size.describe()), place);
+    }
+    out.push_back(*number);
+  }
+  if (form.kind == spec::FormExpr::Kind::part && static_cast<std::size_t>(form.index) >= out.size()) {
+    throw SpecError("part: the index must be below the number of sizes", place);
+  }
+  if (form.kind == spec::FormExpr::Kind::concat && form.forms.size() != out.size()) {
+    throw SpecError(fmt::format("concat: {} sizes for {} tensors", out.size(), form.forms.size()), place);
+  }
+  return out;
+}
+
 }  // namespace
 
 /// A module while its body is evaluated.
@@ -450,6 +477,10 @@ DiskForm GraphBuilder::disk_form(const spec::FormExpr& form, const Frame& frame)
   out.axis = form.axis;
   out.index = form.index;
   out.count = form.count;
+  if (form.sizes != nullptr) {
+    out.sizes = piece_sizes(evaluator_.eval(*form.sizes, frame), form);
+    out.count = static_cast<int>(out.sizes.size());
+  }
   for (const spec::FormExpr* part : form.forms) out.forms.push_back(disk_form(*part, frame));
   return out;
 }

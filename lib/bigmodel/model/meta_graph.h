@@ -44,7 +44,8 @@ struct DiskForm {
   Kind kind = Kind::name;
   std::string name;              ///< Kind::name, relative to the module that states the rule
   int axis = 0;                  ///< concat, part
-  int index = 0, count = 1;      ///< part: the index-th of count equal parts of a fused file tensor
+  int index = 0, count = 1;      ///< part: the index-th of count parts of a fused file tensor, equal ones where `sizes` is empty
+  std::vector<std::int64_t> sizes;  ///< concat, part: of each piece along the axis; empty: equal pieces
   std::vector<DiskForm> forms;   ///< concat, stack: in order; transpose, part: one
 };
 

@@ -84,6 +84,7 @@ struct FormExpr {
   Kind kind = Kind::name;
   const Expr* name = nullptr;
   int axis = 0, index = 0, count = 1;
+  const Expr* sizes = nullptr;              ///< concat, part: a list of sizes along the axis instead of equal pieces
   Loop loop;
   std::vector<const FormExpr*> forms;
 };

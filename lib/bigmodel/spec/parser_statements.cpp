@@ -247,8 +247,13 @@ const FormExpr* Parser::form() {
   if (word == "concat") {
     out.kind = FormExpr::Kind::concat;
     out.axis = small_integer();
+    need(",");
+    if (peek_is("[")) {
+      out.sizes = or_expr();
+      need(",");
+    }
+    out.forms.push_back(form());
     while (accept(",")) out.forms.push_back(form());
-    if (out.forms.empty()) unexpected("','");
   } else if (word == "stack") {
     out.kind = FormExpr::Kind::stack;
     out.loop = loop();
@@ -263,8 +268,12 @@ const FormExpr* Parser::form() {
     need(",");
     out.index = small_integer();
     need(",");
-    out.count = small_integer();
-    if (out.count < 1 || out.index >= out.count) throw SpecError("part: the index must be below the count", token.place);
+    if (peek_is("[")) {
+      out.sizes = or_expr();
+    } else {
+      out.count = small_integer();
+      if (out.count < 1 || out.index >= out.count) throw SpecError("part: the index must be below the count", token.place);
+    }
     need(",");
     out.forms.push_back(form());
   } else {
