@@ -28,6 +28,15 @@ TEST_SUITE("model/config") {
     CHECK(*spec::find(c.data, "num_classes")->if_int() == 10);
     CHECK(spec::find(c.data, "img_size")->describe() == "[384, 384]");
     CHECK(*spec::find(c.data, "depth")->if_int() == 3);
+    CHECK(*spec::find(c.data, "in_chans")->if_int() == 3);
+    // A file of an older version is the record itself; a model that takes any size keeps its own grid.
+    const Config old = parse_config(R"({"architecture": "vit_tiny", "num_classes": -1, "input_size": [4, 96, 64], "fixed_input_size": true})", "config.json");
+    CHECK(*spec::find(old.data, "in_chans")->if_int() == 4);
+    CHECK(spec::find(old.data, "img_size")->describe() == "[96, 64]");
+    CHECK(spec::find(old.data, "num_classes") == nullptr);
+    const Config loose = parse_config(R"({"architecture": "vit_tiny", "model_args": {"dynamic_img_size": true},
+      "pretrained_cfg": {"input_size": [3, 384, 384], "fixed_input_size": true}})", "config.json");
+    CHECK(spec::find(loose.data, "img_size") == nullptr);
   }
 
   TEST_CASE("refuses what is no config") {

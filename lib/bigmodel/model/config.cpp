@@ -59,26 +59,34 @@ void set(spec::Map& map, std::string_view key, spec::Value value) {
   }
 }
 
-/// As timm's load_model_config_from_hf: the pretrained_cfg is the model's own record, model_args go to the constructor.
+/// As timm's load_model_config_from_hf: the pretrained_cfg is the model's own record, model_args go to the constructor. A file without a
+/// pretrained_cfg is that record itself, as older versions wrote it.
 void lift_timm_keys(Config& config, const std::string& architecture) {
   spec::Map lifted;
   static const spec::Map kNone;
   const spec::Value* pretrained = spec::find(config.data, "pretrained_cfg");
-  const spec::Map& record = pretrained != nullptr && pretrained->if_map() != nullptr ? *pretrained->if_map() : kNone;
+  const spec::Map& record = pretrained == nullptr ? config.data : pretrained->if_map() != nullptr ? *pretrained->if_map() : kNone;
   for (const std::string_view key : {"num_classes", "global_pool"}) {
     const spec::Value* v = spec::find(config.data, key);
-    if (v == nullptr) v = spec::find(record, key);
-    if (v != nullptr && !v->is_null()) set(lifted, key, *v);
+    if (v == nullptr || v->is_null()) v = spec::find(record, key);
+    const std::int64_t* number = v == nullptr ? nullptr : v->if_int();
+    if (v != nullptr && !v->is_null() && (number == nullptr || *number >= 0)) set(lifted, key, *v);
   }
-  // A record with a fixed input size that differs from the architecture's own sets img_size for models that take one.
-  const spec::Value* fixed = spec::find(record, "fixed_input_size");
+  const spec::Value* args = spec::find(config.data, "model_args");
+  const spec::Map& model_args = args != nullptr && args->if_map() != nullptr ? *args->if_map() : kNone;
+  const spec::Value* dynamic = spec::find(model_args, "dynamic_img_size");
+  const spec::Value* strict = spec::find(model_args, "strict_img_size");
+  const bool any_size = (dynamic != nullptr && dynamic->truthy()) || (strict != nullptr && !strict->truthy());
+  // The record's input has the channels the model takes, and, where the size is fixed, the size.
   const spec::Value* size = spec::find(record, "input_size");
-  if (fixed != nullptr && fixed->truthy() && size != nullptr && size->if_list() != nullptr && size->if_list()->size() == 3) {
-    set(lifted, "img_size", spec::List{(*size->if_list())[1], (*size->if_list())[2]});
+  if (size != nullptr && size->if_list() != nullptr && size->if_list()->size() == 3) {
+    const spec::List& dims = *size->if_list();
+    set(lifted, "in_chans", dims[0]);
+    if (const spec::Value* fixed = spec::find(record, "fixed_input_size"); fixed != nullptr && fixed->truthy() && !any_size) {
+      set(lifted, "img_size", spec::List{dims[1], dims[2]});
+    }
   }
-  if (const spec::Value* args = spec::find(config.data, "model_args"); args != nullptr && args->if_map() != nullptr) {
-    for (const auto& [key, value] : *args->if_map()) set(lifted, key, value);
-  }
+  for (const auto& [key, value] : model_args) set(lifted, key, value);
   config.library = "timm";
   config.model_type = "timm/" + architecture;
   config.data = std::move(lifted);
