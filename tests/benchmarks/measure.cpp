@@ -45,6 +45,35 @@ Sample run_process(const std::vector<std::string>& argv) {
           static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
 }
 
+std::string output_of(const std::vector<std::string>& argv) {
+  std::vector<std::string> texts = argv;
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  int ends[2];
+  if (::pipe(ends) != 0) throw std::runtime_error("pipe failed");
+  const pid_t child = ::fork();
+  if (child < 0) throw std::runtime_error("fork failed");
+  if (child == 0) {
+    const int null = ::open("/dev/null", O_RDWR);
+    ::dup2(null, 0);
+    ::dup2(ends[1], 1);
+    ::dup2(null, 2);
+    ::close(ends[0]);
+    ::execv(pointers.front(), pointers.data());
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  std::string out;
+  char buffer[4096];
+  for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<std::size_t>(got));
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw std::runtime_error(argv.front() + " did not exit with 0");
+  return out;
+}
+
 void measure(const std::string& name, int runs, const std::function<Sample()>& sample) {
   sample();  // warm-up: the binary and its libraries come into the page cache
   std::vector<double> wall, rss;

@@ -21,6 +21,9 @@ double median(std::vector<double> values);
 /// peak resident set. Throws std::runtime_error where it does not exit with 0.
 Sample run_process(const std::vector<std::string>& argv);
 
+/// What a program writes on standard output; its errors go nowhere. Throws std::runtime_error where it does not exit with 0.
+std::string output_of(const std::vector<std::string>& argv);
+
 /// One warm-up, then `runs` samples; prints {"case": ..., "runs": ..., "wall_ms": median, ...} on standard output.
 void measure(const std::string& name, int runs, const std::function<Sample()>& sample);
 

@@ -63,6 +63,25 @@ Json priced(const std::string& path) {
 }  // namespace
 
 TEST_SUITE("cli/estimate_components") {
+  TEST_CASE("a GGUF file whose layers have key-value heads of their own (LFM2: first none) is priced as stored, and promises no cache") {
+    const TempFolder folder;
+    GgufText text;
+    text.bytes = "GGUF";
+    text.number<std::uint32_t>(3).number<std::uint64_t>(1).number<std::uint64_t>(2);
+    text.text("general.architecture").number<std::uint32_t>(8).text("lfm2");
+    text.text("lfm2.attention.head_count_kv").number<std::uint32_t>(9).number<std::uint32_t>(5).number<std::uint64_t>(3);
+    text.number<std::int32_t>(0).number<std::int32_t>(8).number<std::int32_t>(0);
+    text.text("norm").number<std::uint32_t>(1).number<std::uint64_t>(2).number<std::uint32_t>(0).number<std::uint64_t>(0);
+    text.bytes.resize((text.bytes.size() + 31) / 32 * 32 + 8);
+    const std::string path = folder.write("lfm2.gguf", text.bytes).string();
+    CHECK(priced(path)["components"][0]["bytes"] == 8);
+    for (const char* question : {"--context", "--device"}) {
+      const RunResult r = run_binary({"estimate-memory", path, question, question == std::string_view("--context") ? "32768" : "80GiB"});
+      CHECK(r.exit_code == 2);
+      CHECK(r.err.find("priced as stored only") != std::string::npos);
+    }
+  }
+
   TEST_CASE("repositories of the Hub, by byte ranges") {
     const TempFolder home;
     const LoopbackHub hub;

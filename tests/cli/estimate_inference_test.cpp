@@ -2,6 +2,7 @@
 // `estimate-memory --context --device --solve ...` from outside.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -114,6 +115,8 @@ TEST_SUITE("cli/estimate_inference") {
       // The one address is the name space of SVG and XHTML.
       CHECK((at == std::string::npos || page.compare(at, 18, "http://www.w3.org/") == 0));
     }
+    // Every control has a name: a label of its own.
+    for (const char* control : {"context", "batch", "dtype"}) CHECK(page.find(std::string("<label for=\"") + control + "\">") != std::string::npos);
     const std::string mark = "id=\"data\">";
     const std::size_t from = page.find(mark) + mark.size();
     const Json data = Json::parse(page.substr(from, page.find("</script>", from) - from));
@@ -136,9 +139,46 @@ TEST_SUITE("cli/estimate_inference") {
       CHECK(point[6] == row["total"]["high"]);
       CHECK(point[7] == row["fit"]["verdict"]);
       CHECK(point[0].get<std::int64_t>() + point[1].get<std::int64_t>() + point[2].get<std::int64_t>() + point[3].get<std::int64_t>() == point[4]);
+      REQUIRE(point[8][2].size() == row["fit"]["devices"].size());
+      for (std::size_t i = 0; i < point[8][2].size(); ++i) {
+        CHECK(point[8][2][i][2] == row["fit"]["devices"][i]["weights_bytes"]);
+        CHECK(point[8][2][i][3] == row["fit"]["devices"][i]["kv_cache_bytes"]);
+      }
     }
     CHECK(run({"gpt2", "t5-small", "--report", path}).exit_code == 2);
     CHECK(run({"gpt2", "--report", "/no/such/folder/x.html"}).exit_code == 9);
+  }
+
+  TEST_CASE("the page computes its figures in a browser, where there is one") {
+    if (!std::filesystem::exists("/usr/bin/chromium")) {
+      MESSAGE("no chromium here: skipped");
+      return;
+    }
+    const TempFolder folder;
+    const std::string path = (folder / "r.html").string();
+    const Json row = Json::parse(run({"gpt2", "--context", "512", "--device", "2xT4", "--dtypes", "float32", "--report", path, "--json"}).out)["inference"]["dtypes"][0];
+    const RunResult r = run_binary({"--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--user-data-dir=" + (folder / "profile").string(), "--dump-dom", "file://" + path},
+                                   {.binary = "/usr/bin/chromium", .input = {}, .environment = {{"HOME", folder.path().string()}}});
+    REQUIRE_MESSAGE(r.exit_code == 0, r.err);
+    const auto between = [&](const std::string& start, const std::string& end) {
+      const std::size_t from = r.out.find(start);
+      REQUIRE(from != std::string::npos);
+      return r.out.substr(from, r.out.find(end, from) - from);
+    };
+    const auto count = [](const std::string& text, const std::string& what) {
+      int found = 0;
+      for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+      return found;
+    };
+    CHECK(count(between("id=\"figures\"", "</tbody>"), "<tr>") == 7);
+    CHECK(count(between("id=\"devices\"", "</tbody>"), "<tr>") == 2);
+    CHECK(between("id=\"verdict\"", "</p>").find("fits on 2 x T4") != std::string::npos);
+    CHECK(count(between("id=\"chart\"", "</section>"), "<polygon") == 4);
+    // What the bar says to a screen reader is what the program computed.
+    std::string digits = std::to_string(row["weights_bytes"].get<std::int64_t>());
+    for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+    CHECK(between("id=\"figures\"", "</tbody>").find(digits) != std::string::npos);
+    CHECK(between("id=\"bar\"", ">").find("aria-label=\"weights ") != std::string::npos);
   }
 
   TEST_CASE("a context beyond the model's positions is a warning") {

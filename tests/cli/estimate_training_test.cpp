@@ -55,6 +55,38 @@ TEST_SUITE("cli/estimate_training") {
     CHECK(both.out.find("to train GPT2LMHeadModel (qlora)") != std::string::npos);
   }
 
+  TEST_CASE("several devices: what each holds, stage by stage; states in host memory") {
+    const RunResult stages = run({"--train", "full", "--sharding", "pp=3,tp=2", "--device", "6xT4", "--dtypes", "float32"});
+    CHECK(stages.exit_code == 0);
+    CHECK(stages.out.find("│ device │ layers │") != std::string::npos);
+    CHECK(stages.out.find("│ 2-3    │ 4-7    │") != std::string::npos);
+    CHECK(run({"--train", "full"}).out.find("│ device │") == std::string::npos);
+    const RunResult offload = run({"--train", "full", "--offload", "all", "--sharding", "zero3=4", "--dtypes", "float32", "--json"});
+    CHECK(faults_of("estimate-memory", offload.out) == "");
+    const Json training = Json::parse(offload.out)["training"];
+    CHECK(training["offload"] == "all");
+    const Json& row = training["dtypes"][0];
+    CHECK(row["weights_bytes"] == 0);
+    CHECK(row["host"]["expected"] == INT64_C(124439808) * 16);
+    REQUIRE(row["devices"].size() == 1);
+    CHECK(row["devices"][0]["count"] == 4);
+    CHECK(row["devices"][0]["total"] == row["total"]);
+    CHECK(run({"--train", "full", "--offload", "optimizer"}).out.find("in host memory: ") != std::string::npos);
+    CHECK(run({"--train", "full", "--offload", "all"}).exit_code == 2);
+    CHECK(run({"--train", "full", "--offload", "optimizer", "--optimizer-in-backward"}).exit_code == 2);
+    CHECK(run({"--train", "full", "--offload", "optimizer", "--optimizer", "paged-adamw-8bit"}).exit_code == 2);
+    CHECK(run({"--offload", "optimizer"}).exit_code == 2);
+    CHECK(run({"--train", "full", "--sharding", "pp=99"}).exit_code == 2);
+  }
+
+  TEST_CASE("sequences beyond the model's positions are a warning, unknown activations no promise") {
+    CHECK(run({"--train", "full", "--sequence", "2000"}).err.find("1,024 positions") != std::string::npos);
+    CHECK(run({"--train", "full", "--sequence", "1000"}).err.find("positions") == std::string::npos);
+    const RunResult convolutions = run_binary({"estimate-memory", "microsoft/resnet-50", "--train", "full", "--device", "80GiB", "--fits"});
+    CHECK(convolutions.exit_code == 1);
+    CHECK(convolutions.err.find("unknown is: activations") != std::string::npos);
+  }
+
   TEST_CASE("what contradicts itself or makes no sense is refused") {
     CHECK(run({"--optimizer", "sgd"}).exit_code == 2);
     CHECK(run({"--sequence", "512"}).exit_code == 2);

@@ -97,6 +97,30 @@ TEST_SUITE("cli/estimate_traps") {
     CHECK(bytes(R"({"model_type": "llama", "num_attention_heads": 8, "hidden_size": 64, "num_hidden_layers": 1})") == 10 * 64 * 2 * 2);
   }
 
+  TEST_CASE("heads and windows of other kinds: priced as they are, or no quiet fit") {
+    const TempFolder folder;
+    const auto fits = [&](const std::string& config) { return estimate(folder, config, {"--context", "100", "--device", "80GiB", "--fits"}); };
+    // A type that does not read the key: the weights or the cache are of another width, and --strict says no.
+    for (const char* key : {R"("v_head_dim": 64)", R"("global_head_dim": 512)", R"("attn_output_gate": true)", R"("num_global_key_value_heads": 2)"}) {
+      CAPTURE(key);
+      const std::string config = std::string(R"({"model_type": "llama", "num_hidden_layers": 2, )") + key + "}";
+      CHECK(estimate(folder, config).err.find("is not used by model type 'llama'") != std::string::npos);
+      CHECK(estimate(folder, config, {"--strict"}).exit_code == 1);
+    }
+    // Types that do.
+    CHECK(estimate(folder, R"({"model_type": "mimo_v2_flash", "num_hidden_layers": 2, "v_head_dim": 64})", {"--strict", "--context", "10"}).err.find("v_head_dim") == std::string::npos);
+    CHECK(estimate(folder, R"({"model_type": "gemma4_text", "num_hidden_layers": 6, "global_head_dim": 128})", {"--strict", "--context", "10"}).exit_code == 0);
+    CHECK(estimate(folder, R"({"model_type": "qwen3_next", "num_hidden_layers": 4, "attn_output_gate": true})", {"--strict", "--context", "10"}).exit_code == 0);
+    // A pattern by number is read, one by list or of nothing is an error.
+    CHECK(fits(R"({"model_type": "gemma3_text", "num_hidden_layers": 4, "sliding_window_pattern": 2})").exit_code == 0);
+    for (const char* pattern : {"[1, 1, 0, 0]", "0", R"("LLLG")"}) {
+      CAPTURE(pattern);
+      const RunResult r = fits(std::string(R"({"model_type": "gemma3_text", "num_hidden_layers": 4, "sliding_window_pattern": )") + pattern + "}");
+      CHECK(r.exit_code == 6);
+      CHECK(r.err.find("sliding_window_pattern") != std::string::npos);
+    }
+  }
+
   TEST_CASE("layers of multi-token prediction are said not to be counted") {
     const TempFolder folder;
     const Json json = Json::parse(estimate(folder, R"({"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": 1})", {"--json"}).out);

@@ -157,6 +157,31 @@ TEST_SUITE("cli/infer_device_map") {
     CHECK(json_of(more).at("dtype") == "float16");
   }
 
+  TEST_CASE("a quantised model is planned as its checkpoint stores it, with --dtype as it was before") {
+    const TempFolder folder;
+    const std::string start = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 4,
+        "num_attention_heads": 8, "vocab_size": 1000, "dtype": "float16")";
+    const std::string packed = folder.write("packed.json", start + R"(, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}})").string();
+    const std::string unknown = folder.write("unknown.json", start + R"(, "quantization_config": {"quant_method": "hqq"}})").string();
+    const auto weights = [](const Json& json) {
+      std::int64_t sum = 0;
+      for (const Json& device : json.at("devices")) sum += device.at("weights_bytes").get<std::int64_t>();
+      return sum;
+    };
+    const Json stored = Json::parse(run_binary({"estimate-memory", packed, "--json"}).out)["stored"];
+    const Json map = json_of({packed, "--max-memory", "0=2MB,1=20MB"});
+    // The rotary tables that files leave out are placed too: two of 32 floats in float32.
+    CHECK(weights(map) == stored["bytes"].get<std::int64_t>() + 2 * 32 * 4);
+    CHECK(map.dump().find("as the checkpoint stores them: awq") != std::string::npos);
+    CHECK(map.dump().find("before quantisation") == std::string::npos);
+    const Json wide = json_of({packed, "--max-memory", "0=200MB", "--dtype", "float16"});
+    CHECK(weights(wide) > 3 * weights(map) / 2);
+    CHECK(wide.dump().find("before quantisation") != std::string::npos);
+    const Json other = json_of({unknown, "--max-memory", "0=200MB"});
+    CHECK(weights(other) == weights(wide));
+    CHECK(other.dump().find("'hqq'") != std::string::npos);
+  }
+
   TEST_CASE("messages and exceptions are the reference's own under accelerate") {
     const Tree tree;
     const Json json = json_of({"--graph", tree.path, "--max-memory", "0=163", "--policy", "accelerate"});

@@ -57,6 +57,10 @@ TEST_SUITE("cli/run_budget") {
     CHECK(weights > 130'000'000);
     const std::vector<std::string> base = {"run", model, "--ids", "1,2,3", "--greedy", "--max-new-tokens", "3", "--json", "--threads", "2"};
     const Json whole = Json::parse(run_binary(base).out);
+    // What was foreseen is what was kept, and what the process took in all.
+    CHECK(whole.at("predicted").at("kv_cache_bytes") == whole.at("kv_cache_bytes"));
+    const auto foreseen = whole.at("predicted").at("peak_bytes").get<double>() + whole.at("predicted").at("program_bytes").get<double>();
+    CHECK(foreseen == doctest::Approx(whole.at("peak_rss_bytes").get<double>()).epsilon(0.05));
     std::vector<std::string> args = base;
     args.insert(args.end(), {"--max-memory", fmt::format("cpu={}", budget)});
     // Beside the budget: the program with its descriptions, and the stacks of its threads, of 8 MiB each.

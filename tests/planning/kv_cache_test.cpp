@@ -76,6 +76,17 @@ TEST_SUITE("planning/kv_cache") {
     CHECK(cache_size(plan, request).total_bytes == 128 * (192 + 128) * 2 * 61);
   }
 
+  TEST_CASE("this project's engine keeps windows whole, the heads of latents, and float32") {
+    const auto total = [](std::string_view model, std::int64_t context) {
+      return cache_size(catalog_plan(model), {.context = context, .format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel}).total_bytes;
+    };
+    CHECK(total("mistralai/Mistral-7B-v0.1", 100000) == INT64_C(100000) * 131072 * 2);
+    CHECK(total("deepseek-ai/DeepSeek-V3", 10) == INT64_C(10) * 128 * (192 + 128) * 4 * 61);
+    const CachePlan mamba = catalog_plan("state-spaces/mamba-130m-hf");
+    const CacheSize state = cache_size(mamba, {.context = 10, .format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel});
+    CHECK(state.total_bytes == INT64_C(24) * 1536 * (3 + 16) * 4);
+  }
+
   TEST_CASE("formats: blocks of llama.cpp, fp8, nvfp4") {
     const CachePlan plan = catalog_plan("meta-llama/Meta-Llama-3-8B");
     const std::int64_t elements = 8 * 128 * 2 * 32;
@@ -128,6 +139,36 @@ TEST_SUITE("planning/kv_cache") {
     CHECK_THROWS_AS(cache_size(plan, {.context = -1}), UsageError);
     CHECK_THROWS_AS(cache_size(plan, {.context = 1, .batch = 0}), UsageError);
     CHECK_THROWS_AS(cache_size(catalog_plan("gpt2"), {.context = INT64_MAX / 2}), FormatError);
+  }
+
+  TEST_CASE("values narrower than keys, wide heads in full layers, windows by a pattern, gated queries") {
+    // v_head_dim without a latent cache: 4 heads of 192 and 128 in the full layer, twice as many under a window.
+    const CachePlan mimo = plan_of(R"({"model_type": "mimo_v2_flash", "num_hidden_layers": 2, "sliding_window": 128})");
+    REQUIRE(mimo.layers.size() == 2);
+    CHECK(at(mimo, 1000).layer_bytes == std::vector<std::int64_t>{INT64_C(1000) * 4 * (192 + 128) * 2, INT64_C(128) * 8 * (192 + 128) * 2});
+    // global_head_dim: 256 under a window, 512 in every sixth layer.
+    const CachePlan gemma = plan_of(R"({"model_type": "gemma4_text", "num_hidden_layers": 6, "global_head_dim": 512, "head_dim": 256})");
+    REQUIRE(gemma.layers.size() == 6);
+    CHECK(at(gemma, 1).layer_bytes[4] == 4 * 2 * 256 * 2);
+    CHECK(at(gemma, 1).layer_bytes[5] == 4 * 2 * 512 * 2);
+    CHECK(gemma.layers[5].kind == CacheKind::full);
+    // A pattern as a number, and as it stands beside the list that decides.
+    const auto kinds = [](const char* config) {
+      std::string out;
+      for (const CacheLayer& layer : plan_of(config).layers) out += layer.kind == CacheKind::full ? 'G' : 'L';
+      return out;
+    };
+    CHECK(kinds(R"({"model_type": "gemma3_text", "num_hidden_layers": 4, "sliding_window_pattern": 2})") == "LGLG");
+    CHECK(kinds(R"({"model_type": "exaone4", "num_hidden_layers": 4, "sliding_window": 64, "sliding_window_pattern": "LLLG",
+        "layer_types": ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]})") == "LLLG");
+    // A gate doubles the queries, not what is cached.
+    const MetaGraph gated = build_meta_graph(library(), parse_config(R"({"model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "num_hidden_layers": 4, "attn_output_gate": true, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "head_dim": 256, "hidden_size": 2048})", "config.json"), {.class_name = "auto"});
+    const ModuleTemplate* q = find_module(gated, "model.layers.3.self_attn.q_proj");
+    REQUIRE(q != nullptr);
+    CHECK(q->parameters.front().shape == Shape{2 * 16 * 256, 2048});
+    CHECK(at(plan_cache(gated), 1).layer_bytes[3] == 2 * 2 * 256 * 2);
+    CHECK(gated.warnings.empty());
   }
 
   TEST_CASE("chunks, shared keys and values, and what cannot be told") {

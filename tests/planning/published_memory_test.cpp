@@ -63,6 +63,24 @@ TEST_SUITE("planning/published_memory") {
     CHECK(stored("openai/gpt-oss-120b", {}) == 65'248'815'744);
   }
 
+  TEST_CASE("the largest on one device of two: GPT-J in float16 (accelerate's table of big models)") {
+    const double gb = gib(loaded("EleutherAI/gpt-j-6b", DType::float16));
+    CHECK(gb < 11.7);
+    CHECK(gb > 0.94 * 11.7);
+  }
+
+  TEST_CASE("MiniMax-M2 in FP8: weights and keys and values of 196,608 tokens (hf-mem)") {
+    const std::string config = R"({"model_type": "minimax_m2", "architectures": ["MiniMaxM2ForCausalLM"], "hidden_size": 3072, "intermediate_size": 1536,
+        "num_hidden_layers": 62, "num_attention_heads": 48, "num_key_value_heads": 8, "head_dim": 128, "num_local_experts": 256, "num_experts_per_tok": 8,
+        "vocab_size": 200064, "tie_word_embeddings": false})";
+    const InferencePlan plan(graph_of_config(config));
+    CHECK(plan.memory({.dtype = DType::bfloat16, .context = 196608, .kv_format = find_kv_format("fp8")}).cache.total_bytes == 24'964'497'408);
+    std::string fp8 = config;
+    fp8.insert(fp8.rfind('}'), R"(, "dtype": "bfloat16", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic",
+        "modules_to_not_convert": ["gate", "e_score_correction_bias", "lm_head"]})");
+    CHECK(static_cast<double>(price_stored_weights(graph_of_config(fp8), *quantization_of(parse_config(fp8, "config.json"))).bytes) == doctest::Approx(230'121'630'720).epsilon(1e-4));
+  }
+
   TEST_CASE("OctoCoder (StarCoder's size) in three widths, after loading and a short answer (transformers' documentation)") {
     // Beside the weights a short pass ran: the estimate stays below, by less than 6 %.
     const auto near = [](std::int64_t weights, double measured) {
@@ -72,6 +90,8 @@ TEST_SUITE("planning/published_memory") {
     };
     near(loaded("bigcode/starcoder", DType::bfloat16), 29.026);
     near(stored("bigcode/starcoder", R"({"load_in_8bit": true})"), 15.219);
+    // Four bits are widened to 16 for each product: the largest matrix (24576 x 6144) is beside them.
+    near(stored("bigcode/starcoder", R"({"load_in_4bit": true})") + INT64_C(2) * 24576 * 6144, 9.544);
   }
 
   TEST_CASE("litgpt on A100, largest while answering: bf16, nf4, nf4 with double quantisation (GB)") {
@@ -81,7 +101,7 @@ TEST_SUITE("planning/published_memory") {
     };
     for (const Row& row : {Row{"microsoft/phi-1_5", 2.86, 1.39, 1.33}, Row{"meta-llama/Llama-2-7b-hf", 13.52, 4.57, 4.26},
                            Row{"meta-llama/Llama-2-13b-hf", 26.21, 8.32, 7.72}, Row{"codellama/CodeLlama-34b-hf", 0, 20.52, 18.95},
-                           Row{"meta-llama/Llama-2-70b-hf", 0, 0, 37.21}}) {
+                           Row{"meta-llama/Llama-2-70b-hf", 0, 0, 37.21}, Row{"tiiuae/falcon-7b", 14.50, 5.72, 5.38}, Row{"tiiuae/falcon-40b", 0, 26.55, 24.63}}) {
       CAPTURE(std::string(row.model));
       const auto near = [](std::int64_t weights, double measured) {
         if (measured == 0) return;
@@ -113,6 +133,21 @@ TEST_SUITE("planning/published_memory") {
       const double pool = row.use * 79.18 - gib(weights) / static_cast<double>(row.devices) - row.activation - row.non_torch;
       CHECK(pool == doctest::Approx(row.pool).epsilon(0.03));
     }
+    // The pool of Qwen2.5-0.5B in blocks of 16 tokens, alone and halved over two cards.
+    const InferencePlan small(graph_of_config(catalog_config("Qwen/Qwen2.5-0.5B")));
+    const std::int64_t block = small.memory({.dtype = DType::bfloat16, .context = 16, .engine = CacheEngine::vllm}).cache.total_bytes;
+    CHECK(68.89 * kGiB / static_cast<double>(block) == doctest::Approx(376'231).epsilon(1e-4));
+    CHECK(68.09 * kGiB / static_cast<double>(block / 2) == doctest::Approx(743'724).epsilon(1e-4));
+    // Mistral-Small-3.2 with its tower, at a use of 0.95.
+    const MetaGraph vision = graph_of_config(R"({"model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "spatial_merge_size": 2,
+        "text_config": {"model_type": "mistral", "hidden_size": 5120, "intermediate_size": 32768, "num_hidden_layers": 40, "num_attention_heads": 32,
+          "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072, "sliding_window": null},
+        "vision_config": {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+          "head_dim": 64, "image_size": 1540, "patch_size": 14}})");
+    CHECK(graph_totals(vision).parameters == 24'011'361'280);
+    const InferenceMemory tower = InferencePlan(vision).memory({.dtype = DType::bfloat16, .context = 1});
+    CHECK(0.95 * 79.18 - gib(tower.weights_bytes) - 2.12 - 0.14 == doctest::Approx(28.20).epsilon(0.03));
+    CHECK(28.20 * kGiB / static_cast<double>(tower.cache.bytes_per_token) == doctest::Approx(184'832).epsilon(2e-4));
     // gpt-oss-120b is not among them: vLLM holds 64.38 GiB where the checkpoint has 60.77, for the layout of its kernels.
     CHECK(gib(stored("openai/gpt-oss-120b", {})) == doctest::Approx(60.77).epsilon(1e-4));
   }
@@ -122,6 +157,23 @@ TEST_SUITE("planning/published_memory") {
     CHECK(llama_cpp_cache(R"({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "hidden_size": 640, "intermediate_size": 2048,
         "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256, "sliding_window": 512, "vocab_size": 262144})",
                           8192) == INT64_C(39) << 20);
+    // The same cut in slots: each has its windows, the full layers share their 24 MiB.
+    const InferencePlan slots(graph_of_config(R"({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "hidden_size": 640, "intermediate_size": 2048,
+        "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256, "sliding_window": 512, "vocab_size": 262144})"));
+    for (const auto& [count, mib] : {std::pair<std::int64_t, std::int64_t>{2, 54}, {4, 84}}) {
+      CHECK(slots.memory({.dtype = DType::float16, .context = 8192 / count, .batch = count, .engine = CacheEngine::llama_cpp}).cache.total_bytes == mib << 20);
+    }
+    // Gemma-3-4b at 32,768: 7401 MiB of weights without the tower, 814 MiB of cells.
+    const std::string four = R"({"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "hidden_size": 2560, "intermediate_size": 10240,
+        "num_hidden_layers": 34, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 1024, "vocab_size": 262144})";
+    CHECK(llama_cpp_cache(four, 32768) == INT64_C(814) << 20);
+    CHECK(gib(InferencePlan(graph_of_config(four)).memory({.dtype = DType::float16, .context = 1}).weights_bytes) * 1024 == doctest::Approx(7401).epsilon(1e-3));
+    // Mistral-Small-22B at 49,152 in q8_0 (ollama): 5712 MiB.
+    const InferencePlan mistral(graph_of_config(R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"], "hidden_size": 6144, "intermediate_size": 16384,
+        "num_hidden_layers": 56, "num_attention_heads": 48, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 32768, "sliding_window": null})"));
+    CHECK(mistral.memory({.dtype = DType::float16, .context = 49152, .kv_format = find_kv_format("q8_0"), .engine = CacheEngine::llama_cpp}).cache.total_bytes == INT64_C(5712) << 20);
+    // Gemma-3-1b at 32,768: 139 MiB, where windows taken as full would say about 832 (mlxcel).
+    CHECK(InferencePlan(graph_of_config(catalog_config("google/gemma-3-1b-pt"))).memory({.dtype = DType::bfloat16, .context = 32768}).cache.total_bytes == INT64_C(139) << 20);
     // Qwen3.6-27B at 262,144: 16,384 MiB over its 16 attention layers; four sequences' states take 598.50 MiB.
     const std::string qwen = R"({"model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "num_hidden_layers": 64, "hidden_size": 5120,
         "num_attention_heads": 24, "num_key_value_heads": 4, "head_dim": 256, "linear_num_value_heads": 48, "num_experts": 0, "intermediate_size": 17408})";

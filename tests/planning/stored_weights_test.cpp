@@ -8,6 +8,8 @@
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/model/build_meta_graph.h"
 #include "bigmodel/model/catalog.h"
+#include "bigmodel/planning/kv_cache.h"
+#include "bigmodel/planning/packed_graph.h"
 
 namespace bigmodel {
 namespace {
@@ -127,6 +129,45 @@ TEST_SUITE("planning/stored_weights") {
     CHECK(packed(R"({"quant_method": "torchao", "quant_type": "int8_weight_only"})").bytes == linear + INT64_C(32) * 43008 * 2);
   }
 
+  TEST_CASE("a graph as stored: what places modules finds the same bytes, and the same shapes") {
+    const auto check = [](std::string_view model, const std::string& quantization) {
+      CAPTURE(std::string(model));
+      const StoredWeights priced_weights = priced(model, quantization);
+      std::string text = find_catalog_entry(model)->config;
+      if (!quantization.empty()) text.insert(text.rfind('}'), fmt::format(R"(, "quantization_config": {})", quantization));
+      const Config config = parse_config(text, "config.json");
+      const MetaGraph plain = build_meta_graph(library(), config, {.class_name = "auto"});
+      const MetaGraph packed = packed_graph(plain, *quantization_of(config));
+      std::int64_t bytes = 0;
+      for_each_tensor(packed, [&](const TensorVisit& visit) {
+        if (!visit.tied_to.empty() || (visit.is_buffer && !visit.tensor.persistent)) return;
+        bytes += byte_count(resolved_dtype(visit.tensor, plain.stored_dtype.value_or(DType::bfloat16)), element_count(visit.tensor.shape, visit.name));
+      });
+      CHECK(bytes == priced_weights.bytes);
+      CHECK(plan_cache(packed).layers.size() == plan_cache(plain).layers.size());
+      CHECK(cache_size(plan_cache(packed), {.context = 100}).total_bytes == cache_size(plan_cache(plain), {.context = 100}).total_bytes);
+      return packed;
+    };
+    const MetaGraph awq = check(kLlama8, R"({"quant_method": "awq", "bits": 4, "group_size": 128})");
+    const ModuleTemplate* q = find_module(awq, "model.layers.7.self_attn.q_proj");
+    REQUIRE(q != nullptr);
+    CHECK(q->parameters[0].shape == Shape{4096, 4096});
+    CHECK(q->parameters[0].dtype == DType::int4);
+    CHECK(q->parameters[1].name == "weight_packing");
+    // All layers are alike and stay one template.
+    CHECK(find_module(awq, "model.layers.0") == find_module(awq, "model.layers.31"));
+    // Some are not, and the others stay shared.
+    const MetaGraph some = check(kLlama8, R"({"load_in_8bit": true, "llm_int8_skip_modules": ["lm_head", "model.layers.1"]})");
+    CHECK(find_module(some, "model.layers.0") == find_module(some, "model.layers.31"));
+    CHECK(find_module(some, "model.layers.1") != find_module(some, "model.layers.0"));
+    CHECK(!find_parameter(*find_module(some, "model.layers.1.mlp.up_proj"), "weight")->dtype);
+    check(kLlama8, R"({"quant_method": "gptq", "bits": 3, "group_size": 128})");
+    check(kLlama8, R"({"quant_method": "fp8", "weight_block_size": [128, 128]})");
+    check("mistralai/Mixtral-8x7B-v0.1", R"({"quant_method": "gptq", "bits": 4, "group_size": 128})");
+    check("openai/gpt-oss-20b", {});
+    check("gpt2", R"({"load_in_4bit": true})");
+  }
+
   TEST_CASE("a mixture's experts are packed one by one") {
     const StoredWeights m = priced("mistralai/Mixtral-8x7B-v0.1", R"({"quant_method": "gptq", "bits": 4, "group_size": 128})");
     const std::int64_t experts = INT64_C(32) * 8 * 3 * 4096 * 14336, attention = INT64_C(32) * (2 * 4096 * 4096 + 2 * 4096 * 1024);
@@ -151,6 +192,12 @@ TEST_SUITE("planning/stored_weights") {
     CHECK(quantization_of(both)->warnings.size() == 1);
     CHECK(quantization_of(parse_config(R"({"model_type": "llama", "text_config": {"quantization_config": {"quant_method": "gptq"}}})", "x"))->method == "gptq");
     CHECK(!quantization_of(parse_config(R"({"model_type": "llama"})", "x")));
+    // What is no object says nothing; neither does bitsandbytes without a width.
+    CHECK(quantization_of(parse_config(R"({"model_type": "llama", "quantization_config": 4})", "x"))->unknown.size() == 1);
+    CHECK(quantization_of(parse_config(R"({"model_type": "llama", "quantization_config": {"quant_method": "bitsandbytes"}})", "x"))->unknown.size() == 1);
+    // The short name that commands show is the same reader's.
+    CHECK(parse_config(R"({"model_type": "llama", "text_config": {"quantization_config": {"quant_method": "GPTQ"}}})", "x").quantization_method == "gptq");
+    CHECK(parse_config(R"({"model_type": "llama", "compression_config": {"config_groups": {}}})", "x").quantization_method == "compressed-tensors");
   }
 }
 

@@ -9,6 +9,7 @@
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/model/attention_keys.h"
+#include "bigmodel/model/text_part.h"
 #include "render/digits.h"
 
 namespace bigmodel::app {
@@ -24,6 +25,7 @@ CacheEngine engine_of(const std::string& text) {
   if (text == "hf-static") return CacheEngine::hf_static;
   if (text == "vllm") return CacheEngine::vllm;
   if (text == "llama.cpp") return CacheEngine::llama_cpp;
+  if (text == "bigmodel") return CacheEngine::bigmodel;
   return CacheEngine::exact;
 }
 
@@ -31,19 +33,6 @@ std::vector<std::string_view> kv_format_names() {
   std::vector<std::string_view> names;
   for (const KvFormat& format : kv_formats()) names.push_back(format.name);
   return names;
-}
-
-/// max_position_embeddings or what older types call it, of the config or of its text part. 0: none.
-std::int64_t stated_context(const spec::Map& config) {
-  for (const char* key : {"max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length"}) {
-    const spec::Value* value = spec::find(config, key);
-    if (value != nullptr && value->if_int() != nullptr && *value->if_int() > 0) return *value->if_int();
-  }
-  for (const char* part : {"text_config", "llm_config", "language_config"}) {
-    const spec::Value* value = spec::find(config, part);
-    if (value != nullptr && value->if_map() != nullptr) return stated_context(*value->if_map());
-  }
-  return 0;
 }
 
 std::int64_t positive(const Options& options, std::string_view name, std::int64_t fallback) {
@@ -120,6 +109,18 @@ std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceR
 
 }  // namespace
 
+std::int64_t stated_context(const spec::Map& config) {
+  for (const char* key : {"max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length"}) {
+    const spec::Value* value = spec::find(config, key);
+    if (value != nullptr && value->if_int() != nullptr && *value->if_int() > 0) return *value->if_int();
+  }
+  for (const std::string_view part : kTextParts) {
+    const spec::Value* value = spec::find(config, part);
+    if (value != nullptr && value->if_map() != nullptr) return stated_context(*value->if_map());
+  }
+  return 0;
+}
+
 std::optional<DevicePool> device_pool_of(const Options& options) {
   const std::optional<std::string> text = options.find_text("device");
   if (text && options.flag("machine")) throw UsageError("--device and --machine: name different devices", "give one of them");
@@ -160,9 +161,9 @@ std::vector<OptionSpec> inference_option_rows() {
        .value_name = "NAME",
        .help = "whose cache and overheads",
        .default_text = "exact",
-       .choices = {"exact", "hf", "hf-static", "vllm", "llama.cpp"},
+       .choices = {"exact", "hf", "hf-static", "vllm", "llama.cpp", "bigmodel"},
        .more = "exact: what the next token can still read, and no overhead. hf: transformers' DynamicCache; hf-static: its StaticCache. "
-               "vllm: pages of 16 tokens and the measured peak of its warm-up. llama.cpp: cells in multiples of 256."},
+               "vllm: pages of 16 tokens and the measured peak of its warm-up. llama.cpp: cells in multiples of 256. bigmodel: what bigmodel run keeps."},
       {.name = "attention",
        .kind = ValueKind::choice,
        .value_name = "KIND",

@@ -62,8 +62,15 @@ bool asks_for_inference(const Options& options, bool trains);
 InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
                                    Session& session);
 
+/// max_position_embeddings or what older types call it, of the config or of its text part. 0: none.
+std::int64_t stated_context(const spec::Map& config);
+
 /// --device or --machine; empty without either. Throws UsageError for both, and for devices that are not known.
 std::optional<DevicePool> device_pool_of(const Options& options);
+
+/// "0-2", "3"; layers as "0-15", "0-31, 8 each", or "part of 32".
+std::string number_range(std::int64_t first, std::int64_t count);
+std::string layers_text(const DeviceShare& share, SplitMode mode);
 
 /// "on 2 x H100 80GB (79.18 GiB usable each):" and a bar with the verdict below it; the same as JSON.
 std::string pool_line(const DevicePool& pool);

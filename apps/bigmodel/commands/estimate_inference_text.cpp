@@ -81,18 +81,6 @@ std::string solved_lines(const InferenceResult& result) {
   return out;
 }
 
-/// "0-2", "3"; layers as "0-15", "0-31, 8 each", or "part of 32".
-std::string numbers(std::int64_t first, std::int64_t count) {
-  return count == 1 ? fmt::format("{}", first) : fmt::format("{}-{}", first, first + count - 1);
-}
-
-std::string layers_of(const DeviceShare& share, SplitMode mode) {
-  if (mode == SplitMode::tensor) return fmt::format("part of {}", share.layers);
-  if (share.layers == 0) return "-";
-  const std::string all = numbers(share.first_layer, share.layers * share.devices);
-  return share.devices == 1 ? all : fmt::format("{}, {} each", all, share.layers);
-}
-
 std::int64_t free_on(const Fit& fit, const DeviceShare& share) {
   return fit.usable_bytes - share.bytes() - fit.activations.expected - fit.overhead.expected;
 }
@@ -107,7 +95,7 @@ TextTable device_table(const InferenceResult& result, const Terminal& terminal) 
     for (const DeviceShare& share : fit.shares) {
       const std::int64_t left = free_on(fit, share);
       const double used = static_cast<double>(fit.usable_bytes - left) / static_cast<double>(std::max<std::int64_t>(fit.usable_bytes, 1));
-      table.rows.push_back({row.label, numbers(share.first_device, share.devices), layers_of(share, result.request.split), binary(share.weights_bytes),
+      table.rows.push_back({row.label, number_range(share.first_device, share.devices), layers_text(share, result.request.split), binary(share.weights_bytes),
                             binary(share.cache_bytes), binary(fit.activations.expected), binary(fit.overhead.expected), binary(left),
                             fmt::format("{} {:3.0f} %", bar(used, kDeviceBarCells, terminal), 100 * used)});
     }
@@ -130,6 +118,17 @@ std::string parameters_line(const InferenceResult& result) {
 }
 
 }  // namespace
+
+std::string number_range(std::int64_t first, std::int64_t count) {
+  return count == 1 ? fmt::format("{}", first) : fmt::format("{}-{}", first, first + count - 1);
+}
+
+std::string layers_text(const DeviceShare& share, SplitMode mode) {
+  if (mode == SplitMode::tensor) return fmt::format("part of {}", share.layers);
+  if (share.layers == 0) return "-";
+  const std::string all = number_range(share.first_layer, share.layers * share.devices);
+  return share.devices == 1 ? all : fmt::format("{}, {} each", all, share.layers);
+}
 
 std::string pool_line(const DevicePool& pool) {
   return fmt::format("on {}{} ({} usable{}):\n", pool.count > 1 ? fmt::format("{} x ", pool.count) : "", pool.name, binary(pool.usable_bytes),

@@ -252,6 +252,7 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
   const bool trains = asks_for_training(options);
   if (trains) {
     result.training = estimate_training(library, result.model, options);
+    for (const std::string& warning : result.training->warnings) result.warnings.push_back(warning);
     for (const std::string& unknown : result.training->rows.front().memory.unknown) result.incomplete.push_back(unknown);
   }
   // --device, --fits and --attention serve both: without --context and its like they are the training's.

@@ -64,7 +64,8 @@ std::vector<std::int64_t> batches_of(const InferenceResult& result) {
   return sorted({1, 2, 4, 8, 16, 32, 64, result.request.batch});
 }
 
-/// weights, cache, activations, overhead, total, low, high, verdict.
+/// weights, cache, activations, overhead, total, low, high; for a device also the verdict, and for several what each holds: activations,
+/// overhead, and rows of device, layers, weights and cache.
 Json point_of(const InferenceResult& result, const InferenceRow& row, std::int64_t context, std::int64_t batch) {
   InferenceRequest request = result.request;
   request.dtype = row.dtype;
@@ -74,7 +75,15 @@ Json point_of(const InferenceResult& result, const InferenceRow& row, std::int64
   const InferenceMemory m = result.plan->memory(request);
   const std::int64_t activations = m.total.expected - m.weights_bytes - m.cache.total_bytes - m.overhead.expected;
   Json out = {m.weights_bytes, m.cache.total_bytes, activations, m.overhead.expected, m.total.expected, m.total.low, m.total.high};
-  if (result.pool) out.push_back(to_string(fit_inference(*result.plan, request, *result.pool).verdict));
+  if (!result.pool) return out;
+  const Fit fit = fit_inference(*result.plan, request, *result.pool);
+  out.push_back(to_string(fit.verdict));
+  if (result.pool->count == 1) return out;
+  Json shares = Json::array();
+  for (const DeviceShare& share : fit.shares) {
+    shares.push_back({number_range(share.first_device, share.devices), layers_text(share, request.split), share.weights_bytes, share.cache_bytes});
+  }
+  out.push_back({fit.activations.expected, fit.overhead.expected, std::move(shares)});
   return out;
 }
 
@@ -120,7 +129,7 @@ std::string layers_section(const InferenceResult& result) {
   return fmt::format(R"(<section aria-labelledby="layers-title"><h2 id="layers-title">Layer by layer</h2>
 <p class="soft">What each layer keeps at {} tokens, batch {}, in {}. Orange: every token; blue: a window; green: a state; violet: fixed or shared.</p>
 <ol class="layers" aria-hidden="true">{}</ol>
-<details><summary>the same as a table</summary><div class="scroll"><table><thead><tr><th scope="col">layer</th><th scope="col">keeps</th><th scope="col">bytes</th></tr></thead><tbody>
+<details><summary>the same as a table</summary><div class="scroll"><table aria-labelledby="layers-title"><thead><tr><th scope="col">layer</th><th scope="col">keeps</th><th scope="col">bytes</th></tr></thead><tbody>
 {}</tbody></table></div></details></section>
 )",
                      grouped_digits(result.request.context), grouped_digits(result.request.batch), result.rows.front().memory.kv_format.name, cells, rows);
@@ -135,7 +144,7 @@ std::string static_table(const InferenceResult& result) {
                         size(m.cache.total_bytes), size(m.activations().expected), size(m.overhead.expected), size(m.total.expected),
                         row.fit ? std::string(to_string(row.fit->verdict)) : "");
   }
-  return fmt::format(R"(<section aria-labelledby="rows-title"><h2 id="rows-title">As asked: {} tokens, batch {}, engine {}</h2><div class="scroll"><table><thead><tr><th scope="col">dtype</th><th scope="col">weights</th><th scope="col">KV cache</th><th scope="col">activations</th><th scope="col">overhead</th><th scope="col">total</th><th scope="col">{}</th></tr></thead><tbody>
+  return fmt::format(R"(<section aria-labelledby="rows-title"><h2 id="rows-title">As asked: {} tokens, batch {}, engine {}</h2><div class="scroll"><table aria-labelledby="rows-title"><thead><tr><th scope="col">dtype</th><th scope="col">weights</th><th scope="col">KV cache</th><th scope="col">activations</th><th scope="col">overhead</th><th scope="col">total</th><th scope="col">{}</th></tr></thead><tbody>
 {}</tbody></table></div></section>
 )",
                      grouped_digits(result.request.context), grouped_digits(result.request.batch), escaped(result.engine), result.pool ? "verdict" : "", rows);
@@ -145,7 +154,7 @@ std::string list_section(std::string_view title, const std::vector<std::string>&
   if (lines.empty()) return {};
   std::string items;
   for (const std::string& line : lines) items += fmt::format("<li>{}</li>", escaped(line));
-  return fmt::format("<section><h2>{}</h2><ul>{}</ul></section>\n", title, items);
+  return fmt::format("<section aria-label=\"{}\"><h2>{}</h2><ul>{}</ul></section>\n", title, title, items);
 }
 
 std::string body_of(const EstimateResult& result) {
@@ -157,14 +166,19 @@ std::string body_of(const EstimateResult& result) {
   std::string out = fmt::format("<header><h1>{}</h1><p class=\"soft\">{}, {} parameters, engine {}{}</p></header>\n", escaped(result.model.argument),
                                 escaped(inference.class_name), grouped_digits(inference.parameters), escaped(inference.engine), device);
   out += R"(<section data-live hidden aria-labelledby="what-if"><h2 id="what-if">What if</h2><div class="controls">
-<label>context <output id="context-out" for="context"></output><input id="context" type="range" min="0" step="1"></label>
-<label>batch <output id="batch-out" for="batch"></output><input id="batch" type="range" min="0" step="1"></label>
-<label>dtype<select id="dtype"></select></label></div></section>
+<div><label for="context">context</label> <span id="context-out" class="now" aria-hidden="true"></span><input id="context" type="range" min="0" step="1"></div>
+<div><label for="batch">batch</label> <span id="batch-out" class="now" aria-hidden="true"></span><input id="batch" type="range" min="0" step="1"></div>
+<div><label for="dtype">dtype</label><select id="dtype"></select></div></div></section>
 <section data-live hidden aria-labelledby="need"><h2 id="need">Memory to run it</h2><div id="bar" class="bar" role="img"></div>
 <p id="verdict" class="verdict" aria-live="polite"></p>
-<div class="scroll"><table><thead><tr><th scope="col">part</th><th scope="col">size</th><th scope="col">bytes</th></tr></thead><tbody id="figures"></tbody></table></div></section>
+<div class="scroll"><table aria-labelledby="need"><thead><tr><th scope="col">part</th><th scope="col">size</th><th scope="col">bytes</th></tr></thead><tbody id="figures"></tbody></table></div></section>
 <section data-live hidden aria-labelledby="over"><h2 id="over">Memory over context</h2><div id="chart"></div></section>
 )";
+  if (inference.pool && inference.pool->count > 1) {
+    out += R"(<section data-live hidden aria-labelledby="devices-title"><h2 id="devices-title">What each device holds</h2>
+<div class="scroll"><table aria-labelledby="devices-title"><thead><tr><th scope="col">device</th><th scope="col">layers</th><th scope="col">weights</th><th scope="col">KV cache</th><th scope="col">activations</th><th scope="col">overhead</th><th scope="col">free</th><th scope="col">used</th></tr></thead><tbody id="devices"></tbody></table></div></section>
+)";
+  }
   out += static_table(inference) + layers_section(inference);
   if (!inference.remedies.empty()) out += list_section("What would make it fit", inference.remedies);
   std::vector<std::string> assumptions = inference.rows.front().memory.assumptions;

@@ -18,7 +18,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kOnlyTraining[] = {"optimizer", "sharding", "recompute", "master-weights", "chunked-loss", "offload-activations", "optimizer-in-backward", "lora-dtype", "lora-rank", "lora-targets", "sequence", "micro-batch"};
+constexpr int kDeviceBarCells = 16;
+
+constexpr std::string_view kOnlyTraining[] = {"optimizer", "sharding", "recompute", "master-weights", "chunked-loss", "offload", "offload-activations", "optimizer-in-backward", "lora-dtype", "lora-rank", "lora-targets", "sequence", "micro-batch"};
 
 std::vector<std::string_view> optimizer_names() {
   std::vector<std::string_view> names;
@@ -41,6 +43,8 @@ TrainingRequest request_of(const Options& options, const std::optional<DevicePoo
   out.sharding = parse_sharding(options.text("sharding"), pool && pool->count > 1 ? std::optional(pool->count) : std::nullopt);
   out.master_weights = options.flag("master-weights");
   out.chunked_loss = options.flag("chunked-loss");
+  const std::string offload = options.text("offload");
+  out.offload = offload == "all" ? StateOffload::all : offload == "optimizer" ? StateOffload::optimizer : StateOffload::none;
   out.offload_activations = options.flag("offload-activations");
   out.optimizer_in_backward = options.flag("optimizer-in-backward");
   out.adapters_float32 = options.text("lora-dtype") == "float32";
@@ -58,6 +62,13 @@ void refuse_contradictions(const Options& options, const TrainingRequest& reques
   }
   if (request.mode != TrainMode::full && request.master_weights) {
     throw UsageError("--master-weights: frozen weights have none, and adapters are in float32 already", "leave it out, or use --train full");
+  }
+  if (request.offload == StateOffload::none) return;
+  if (request.optimizer_in_backward) {
+    throw UsageError("--optimizer-in-backward: steps on the device, and with --offload the step runs on the host", "give one of them");
+  }
+  if (request.optimizer.paged) {
+    throw UsageError(fmt::format("--optimizer {}: lies in host memory already, and --offload moves states there", request.optimizer.name), "give one of them");
   }
 }
 
@@ -94,6 +105,13 @@ std::vector<std::string> remedies_of(const TrainingPlan& plan, TrainingRequest r
     request.master_weights = false;
     if (with("--optimizer adamw-8bit")) return out;
   }
+  if (request.offload == StateOffload::none && !request.optimizer_in_backward && !request.optimizer.paged) {
+    const std::string before = so_far;
+    request.offload = StateOffload::optimizer;
+    if (with("--offload optimizer")) return out;
+    request.offload = StateOffload::none;
+    so_far = before;
+  }
   if (request.sharding.devices() == 1 || request.sharding.zero < 3) {
     for (std::int64_t devices = std::max<std::int64_t>(2, pool.count); devices <= 1024; devices *= 2) {
       request.sharding = parse_sharding(fmt::format("zero3={}", devices), std::nullopt);
@@ -118,9 +136,10 @@ std::string binary(std::int64_t size_bytes) { return format_binary(static_cast<s
 
 std::string headline(const TrainingResult& result) {
   const TrainingRequest& r = result.request;
-  return fmt::format("to train {} ({}): {}, {} x {} tokens{}, recompute {}{}", result.class_name, result.mode, r.optimizer.name,
+  return fmt::format("to train {} ({}): {}, {} x {} tokens{}, recompute {}{}{}", result.class_name, result.mode, r.optimizer.name,
                      grouped_digits(r.micro_batch), grouped_digits(r.sequence), r.sharding.text == "none" ? "" : fmt::format(", {} over {} devices", r.sharding.text, r.sharding.devices()),
-                     result.recompute, r.master_weights ? ", float32 masters" : "");
+                     result.recompute, r.master_weights ? ", float32 masters" : "",
+                     r.offload == StateOffload::none ? "" : fmt::format(", offload {}", result.offload));
 }
 
 TextTable need_table(const TrainingResult& result) {
@@ -130,21 +149,48 @@ TextTable need_table(const TrainingResult& result) {
   for (const TrainingRow& row : result.rows) {
     const TrainingMemory& m = row.memory;
     table.rows.push_back({std::string(name(row.dtype)), binary(m.weights_bytes), binary(m.gradients_bytes), binary(m.optimizer_bytes),
-                          binary(m.kept_bytes + m.live_layer_bytes), binary(m.logits_bytes), binary(m.gathered_bytes + m.bucket_bytes),
+                          binary(m.activations_bytes()), binary(m.logits_bytes), binary(m.sharding_bytes()),
                           binary(m.total.expected), fmt::format("{} and {}", binary(m.total.low), binary(m.total.high))});
   }
   return table;
 }
 
 std::string trainable_line(const TrainingResult& result) {
-  return fmt::format("{} parameters are trained; a device holds {} of overhead\n", grouped_digits(result.rows.front().memory.trainable_parameters),
-                     binary(result.rows.front().memory.overhead.expected));
+  const TrainingMemory& m = result.rows.front().memory;
+  std::string out = fmt::format("{} parameters are trained; a device holds {} of overhead\n", grouped_digits(m.trainable_parameters), binary(m.overhead.expected));
+  for (const TrainingRow& row : result.rows) {
+    const ByteRange& host = row.memory.host;
+    if (host.expected > 0) out += fmt::format("in host memory: {} to {} over all devices ({})\n", binary(host.low), binary(host.high), name(row.dtype));
+  }
+  return out;
+}
+
+/// What each device holds; one row for neighbours that hold the same.
+TextTable share_table(const TrainingResult& result, const Terminal& terminal) {
+  TextTable table{{{"dtype"}, {"device"}, {"layers"}, {"weights", Align::right}, {"gradients", Align::right}, {"optimizer", Align::right},
+                   {"activations", Align::right}, {"logits", Align::right}, {"sharding", Align::right}, {"overhead", Align::right}, {"total", Align::right}},
+                  {}};
+  if (result.pool) table.columns.push_back({"use"});
+  for (const TrainingRow& row : result.rows) {
+    for (const TrainingShare& share : row.memory.shares) {
+      std::vector<std::string> cells = {std::string(name(row.dtype)), number_range(share.first_device, share.devices),
+                                        share.layers == 0 ? "-" : number_range(share.first_layer, share.layers), binary(share.weights_bytes),
+                                        binary(share.gradients_bytes), binary(share.optimizer_bytes), binary(share.activations_bytes()),
+                                        binary(share.logits_bytes), binary(share.sharding_bytes()), binary(share.overhead.expected), binary(share.total.expected)};
+      if (result.pool) {
+        const double used = static_cast<double>(share.total.expected) / static_cast<double>(std::max<std::int64_t>(result.pool->usable_bytes, 1));
+        cells.push_back(fmt::format("{} {:3.0f} %", bar(used, kDeviceBarCells, terminal), 100 * used));
+      }
+      table.rows.push_back(std::move(cells));
+    }
+  }
+  return table;
 }
 
 }  // namespace
 
 bool TrainingResult::fits() const {
-  return std::ranges::all_of(rows, [](const TrainingRow& row) { return row.verdict && *row.verdict != FitVerdict::no; });
+  return std::ranges::all_of(rows, [](const TrainingRow& row) { return row.verdict && *row.verdict != FitVerdict::no && row.memory.unknown.empty(); });
 }
 
 std::vector<OptionSpec> training_option_rows() {
@@ -162,6 +208,13 @@ std::vector<OptionSpec> training_option_rows() {
        .help = "zero1, zero2, zero3 or fsdp (zero3=8), tp=N, pp=N, also together",
        .default_text = "none",
        .more = "Over the devices of --device, or as many as are written behind the stage."},
+      {.name = "offload",
+       .kind = ValueKind::choice,
+       .value_name = "WHAT",
+       .help = "what waits in host memory",
+       .default_text = "none",
+       .choices = {"none", "optimizer", "all"},
+       .more = "optimizer: states and masters, gradients as they are made (ZeRO-Offload). all: weights too, with zero3 or fsdp (FSDP's CPUOffload)."},
       {.name = "recompute", .kind = ValueKind::choice, .value_name = "WHAT", .help = "activations computed again on the way back", .default_text = "none", .choices = {"none", "selective", "full"}},
       {.name = "master-weights", .help = "float32 masters and moments beside 16-bit weights (mixed precision)"},
       {.name = "chunked-loss", .help = "logits an eighth at a time"},
@@ -193,6 +246,7 @@ TrainingResult estimate_training(spec::SpecLibrary& library, const FoundModel& m
   out.pool = device_pool_of(options);
   out.mode = options.text("train");
   out.recompute = options.text("recompute");
+  out.offload = options.text("offload");
   out.request = request_of(options, out.pool);
   refuse_contradictions(options, out.request);
   const MetaGraph graph = build_checkpoint_graph(library, model.config);
@@ -209,11 +263,17 @@ TrainingResult estimate_training(spec::SpecLibrary& library, const FoundModel& m
     }
     out.rows.push_back(std::move(row));
   }
+  const std::int64_t stated = stated_context(model.config.data);
+  if (stated > 0 && out.request.sequence > stated) {
+    out.warnings.push_back(fmt::format("sequences of {} tokens are longer than the {} positions that the config states", grouped_digits(out.request.sequence), grouped_digits(stated)));
+  }
+  for (const std::string& unknown : out.rows.front().memory.unknown) out.warnings.push_back(fmt::format("the sums are too small, unknown is: {}", unknown));
   return out;
 }
 
 std::string training_text(const TrainingResult& result, const Terminal& terminal) {
   std::string out = fmt::format("{}\n{}{}", headline(result), box_table(need_table(result), terminal), trainable_line(result));
+  if (result.request.sharding.devices() > 1) out += box_table(share_table(result, terminal), terminal);
   if (!result.pool) return out;
   out += pool_line(*result.pool);
   for (const TrainingRow& row : result.rows) {
@@ -224,13 +284,30 @@ std::string training_text(const TrainingResult& result, const Terminal& terminal
 }
 
 std::string training_markdown(const TrainingResult& result) {
-  return fmt::format("{}:\n\n{}\n{}", headline(result), markdown_table(need_table(result)), trainable_line(result));
+  std::string out = fmt::format("{}:\n\n{}\n{}", headline(result), markdown_table(need_table(result)), trainable_line(result));
+  if (result.request.sharding.devices() > 1) out += fmt::format("\n{}", markdown_table(share_table(result, {})));
+  return out;
 }
+
+namespace {
+
+Json shares_json(const TrainingMemory& memory) {
+  Json out = Json::array();
+  for (const TrainingShare& share : memory.shares) {
+    out.push_back({{"first", share.first_device}, {"count", share.devices}, {"first_layer", share.first_layer}, {"layers", share.layers},
+                   {"weights_bytes", share.weights_bytes}, {"gradients_bytes", share.gradients_bytes}, {"optimizer_bytes", share.optimizer_bytes},
+                   {"activations_bytes", share.activations_bytes()}, {"logits_bytes", share.logits_bytes}, {"gathered_bytes", share.gathered_bytes},
+                   {"bucket_bytes", share.bucket_bytes}, {"total", range_json(share.total)}});
+  }
+  return out;
+}
+
+}  // namespace
 
 Json training_json(const TrainingResult& result) {
   const TrainingRequest& r = result.request;
   Json json{{"class", result.class_name},       {"mode", result.mode},
-            {"optimizer", r.optimizer.name},    {"sharding", r.sharding.text},
+            {"optimizer", r.optimizer.name},    {"sharding", r.sharding.text}, {"offload", result.offload},
             {"devices", r.sharding.devices()},  {"recompute", result.recompute},
             {"master_weights", r.master_weights}, {"sequence", r.sequence},
             {"micro_batch", r.micro_batch},     {"trainable_parameters", result.rows.front().memory.trainable_parameters}};
@@ -243,13 +320,15 @@ Json training_json(const TrainingResult& result) {
               {"weights_bytes", m.weights_bytes},
               {"gradients_bytes", m.gradients_bytes},
               {"optimizer_bytes", m.optimizer_bytes},
-              {"activations_bytes", m.kept_bytes + m.live_layer_bytes},
+              {"activations_bytes", m.activations_bytes()},
               {"logits_bytes", m.logits_bytes},
               {"gathered_bytes", m.gathered_bytes},
               {"bucket_bytes", m.bucket_bytes},
               {"overhead", range_json(m.overhead)},
               {"total", range_json(m.total)}};
     if (row.verdict) item["fit"] = {{"verdict", to_string(*row.verdict)}, {"free_bytes", result.pool->usable_bytes - m.total.expected}};
+    if (m.host.expected > 0) item["host"] = range_json(m.host);
+    item["devices"] = shares_json(m);
     item["assumptions"] = m.assumptions;
     rows.push_back(std::move(item));
   }

@@ -23,13 +23,14 @@ struct TrainingRow {
 
 struct TrainingResult {
   std::string class_name;
-  std::string mode, recompute;    ///< as the options spell them
+  std::string mode, recompute, offload;    ///< as the options spell them
   TrainingRequest request;        ///< without dtype
   std::optional<DevicePool> pool;
   std::vector<TrainingRow> rows;
   std::vector<std::string> remedies;  ///< where the first row does not fit: cheapest first
+  std::vector<std::string> warnings;
 
-  /// Every row fits, tightly at least.
+  /// Every row fits, tightly at least, and nothing is unknown.
   bool fits() const;
 };
 

@@ -13,6 +13,7 @@
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
 #include "bigmodel/model/graph_json.h"
+#include "bigmodel/planning/packed_graph.h"
 #include "commands/device_map_arguments.h"
 #include "commands/device_map_text.h"
 #include "commands/model_argument.h"
@@ -51,7 +52,8 @@ std::vector<OptionSpec> option_rows() {
       {.name = "dtype",
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
-       .help = "what the model is cast to; without it the config's own dtype, else float32"},
+       .help = "what the model is cast to; without it the config's own dtype, else float32",
+       .more = "A quantised model is planned as its checkpoint stores it; with --dtype as it was before."},
       {.name = "special-dtypes",
        .kind = ValueKind::text,
        .value_name = "NAME=DTYPE",
@@ -189,14 +191,41 @@ class Calls {
   void read_model(MapCall& call, const std::string& argument, const std::string& class_name) {
     if (!library_) library_ = load_descriptions(options_, session_);
     model_ = find_model(argument, *library_, options_, session_);
-    MetaGraph graph = build_graph(*library_, *model_, {.class_name = class_name, .disk_rules = false}, session_);
+    // Skip lists of quantised models name modules as files do.
+    const bool quantised = !model_->config.quantization_method.empty();
+    MetaGraph graph = build_graph(*library_, *model_, {.class_name = class_name, .disk_rules = quantised}, session_);
     call.label = argument;
     call.sizes.model_dtype = graph.stored_dtype.value_or(DType::float32);
     call.no_split = graph.no_split_modules;
     assumptions_ = graph.assumptions;
     states_dtype_ = graph.stored_dtype.has_value();
-    warnings_ = model_warnings(*model_, graph);
+    warnings_ = graph.warnings;
+    quantised_warnings_ = model_warnings(*model_, graph);
     call.graph = std::make_shared<const MetaGraph>(std::move(graph));
+  }
+
+  /// A described model of a quantised checkpoint: as it is stored, where no dtype asks for anything else. (Of a type that is built from the
+  /// checkpoint's tensors the graph says what is stored.)
+  void price_as_stored(MapCall& call) {
+    if (!model_) return;
+    std::optional<QuantizationConfig> quantization;
+    if (library_->has(model_->config.model_type)) quantization = quantization_of(model_->config);
+    if (!states_dtype_ && !call.sizes.dtype && (!quantization || !quantization->unknown.empty())) {
+      assumptions_.push_back("float32, as the config states no dtype");
+    }
+    if (!quantization) return;
+    if (call.sizes.dtype) {
+      warnings_ = quantised_warnings_;
+      return;
+    }
+    for (const std::string& warning : quantization->warnings) warnings_.push_back(warning);
+    for (const std::string& unknown : quantization->unknown) {
+      warnings_.push_back(fmt::format("the checkpoint is quantised and sizes are those of the model before that, unknown is: {}", unknown));
+    }
+    if (!quantization->unknown.empty()) return;
+    call.graph = std::make_shared<const MetaGraph>(packed_graph(*call.graph, *quantization));
+    if (!states_dtype_) call.sizes.model_dtype = DType::bfloat16;
+    assumptions_.push_back(fmt::format("weights as the checkpoint stores them: {}, the rest in {}", quantization->method, name(call.sizes.model_dtype)));
   }
 
   MapCall from_options() {
@@ -224,8 +253,6 @@ class Calls {
     if (const auto dtype = options_.find_dtype_value("dtype")) {
       call.sizes.dtype = *dtype;
       call.sizes.model_dtype = DType::float32;
-    } else if (model_ && !states_dtype_) {
-      assumptions_.push_back("float32, as the config states no dtype");
     }
     if (options_.given("special-dtypes")) call.sizes.special_dtypes = parse_special_dtypes(options_.list("special-dtypes"));
     call.offload_buffers = options_.flag("offload-buffers");
@@ -283,6 +310,7 @@ class Calls {
   std::unique_ptr<spec::SpecLibrary> library_;
   std::optional<FoundModel> model_;
   std::vector<std::string> warnings_, assumptions_;
+  std::vector<std::string> quantised_warnings_;  ///< of the model where it is not priced as stored
   bool states_dtype_ = false;
 };
 
@@ -300,6 +328,7 @@ Json answer(Calls& calls, const Json& request, const std::string& object) {
   std::vector<std::string> warnings;
   calls.forget_model();
   MapCall call = parse_map_request(request, object, calls.source(), warnings);
+  calls.price_as_stored(call);
   calls.set_cache_format(call);
   MapResult result = plan(call);
   result.messages.insert(result.messages.begin(), warnings.begin(), warnings.end());
@@ -356,6 +385,7 @@ ExitStatus run(const Options& options, Session& session) {
   const Format format = output_format(options);
   Calls calls(options, session);
   MapCall call = calls.from_options();
+  calls.price_as_stored(call);
   calls.set_cache_format(call);
   for (const std::string& assumption : calls.assumptions()) session.notes.note(assumption);
   for (const std::string& warning : calls.warnings()) session.notes.warning(warning);

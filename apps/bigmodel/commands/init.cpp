@@ -8,6 +8,8 @@
 
 #include "bigmodel/checkpoint/shard_job.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/quantization_config.h"
+#include "bigmodel/model/text_part.h"
 #include "commands/init_tensors.h"
 #include "commands/model_argument.h"
 #include "commands/model_json.h"
@@ -94,7 +96,15 @@ std::string config_text(const Config& config, const MetaGraph& graph, DType dtyp
   if (config.library == "transformers") {
     json["architectures"] = {graph.class_name};
     json[json.contains("torch_dtype") ? "torch_dtype" : "dtype"] = name(dtype);
-    if (json.erase("quantization_config") > 0) {
+    bool quantised = false;
+    for (const std::string_view key : kQuantizationKeys) {
+      quantised = json.erase(std::string(key)) > 0 || quantised;
+      for (const std::string_view part : kTextParts) {
+        const auto text = json.find(part);
+        if (text != json.end() && text->is_object()) quantised = text->erase(std::string(key)) > 0 || quantised;
+      }
+    }
+    if (quantised) {
       warnings.push_back(fmt::format("the weights are not quantised ({}); quantization_config is left out of config.json", config.quantization_method));
     }
   }

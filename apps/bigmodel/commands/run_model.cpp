@@ -69,7 +69,7 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
       else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
     }
   }
-  return auto_device_map(model.graph, {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = ram, .context = size.tokens, .batch = size.sequences});
+  return auto_device_map(model.graph, {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = ram, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences});
 }
 
 /// Refuses a checkpoint with NaN or infinite values.

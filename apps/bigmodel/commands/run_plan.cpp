@@ -2,8 +2,10 @@
 #include "commands/run_plan.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/byte_size.h"
@@ -32,6 +34,14 @@ std::string device_of(const DeviceMap& map, std::string_view name) {
   }
 }
 
+/// What lies in memory of this process now; 0 where the system does not say.
+std::int64_t resident_bytes() {
+  std::ifstream in("/proc/self/statm");
+  std::int64_t all_pages = 0, resident_pages = 0;
+  if (!(in >> all_pages >> resident_pages)) return 0;
+  return resident_pages * ::sysconf(_SC_PAGESIZE);
+}
+
 std::string speed_text(double tokens_per_second) {
   return fmt::format("{} tokens/s", tokens_per_second >= 10 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.3g}", tokens_per_second));
 }
@@ -57,7 +67,7 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
   }
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
-  const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .batch = size.sequences};
+  const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
   out.predicted = predict_time(placement_parts(model.graph, engine_placement(request)), out.map, speeds, size.sequences);
   std::vector<DeviceKey> devices;
   for (const TierLoad& tier : out.predicted.tiers) {
@@ -69,16 +79,21 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
   // Layers are streamed whole.
   PlacementRequest whole = engine_placement(request);
   whole.no_split = model.graph.no_split_modules;
+  std::int64_t streamed = 0, largest = 0;
   for (const PlacementPart& part : placement_parts(model.graph, whole)) {
-    if (device_of(out.map, part.names.front()) != "disk") continue;
-    out.slot_bytes = std::max(out.slot_bytes, OptimalRequest{}.streaming_slots * (part.weights_bytes + part.buffers_bytes));
+    const std::int64_t bytes = part.weights_bytes + part.buffers_bytes;
+    if (bytes == 0 || device_of(out.map, part.names.front()) != "disk") continue;
+    ++streamed;
+    largest = std::max(largest, bytes);
   }
+  out.slot_bytes = std::min(streamed, OptimalRequest{}.streaming_slots) * largest;
   out.workspace_bytes = activation_size(activation_widths(model.graph), {.tokens = std::max<std::int64_t>(size.prompt_tokens * size.sequences, 1),
                                                                          .sequences = std::max<std::int64_t>(size.sequences, 1),
                                                                          .context = std::max<std::int64_t>(size.tokens, 1),
                                                                          .dtype = DType::float32,
                                                                          .all_logits = options.given("logits")})
                             .peak_bytes;
+  out.program_bytes = resident_bytes();
   return out;
 }
 
@@ -93,7 +108,7 @@ std::string plan_text(const RunPlan& plan) {
   out += fmt::format("weights on disk  {}{}\n", size_text(plan.disk_bytes), plan.disk_bytes > 0 ? fmt::format(", read in every pass through {} of slots", size_text(plan.slot_bytes)) : "");
   out += fmt::format("KV cache         {} for {} tokens of {} sequence{}\n", size_text(plan.cache_bytes), plan.size.tokens, plan.size.sequences, plan.size.sequences == 1 ? "" : "s");
   out += fmt::format("activations      {}\n", size_text(plan.workspace_bytes));
-  out += fmt::format("peak             {}, beside the program itself\n", size_text(plan.peak_bytes()));
+  out += fmt::format("peak             {}, beside the program itself ({})\n", size_text(plan.peak_bytes()), size_text(plan.program_bytes));
   out += fmt::format("predicted        {}, bound by {}", speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
   if (!plan.assumed_speeds.empty()) out += fmt::format("; {} assumed, bigmodel doctor --probe measures", plan.assumed_speeds);
   return out + fmt::format("\ndevice map       {}\n", json_text(device_map_json(plan.map), false));
@@ -105,7 +120,8 @@ nlohmann::ordered_json prediction_json(const RunPlan& plan) {
           {"peak_bytes", plan.peak_bytes()},
           {"kv_cache_bytes", plan.cache_bytes},
           {"workspace_bytes", plan.workspace_bytes},
-          {"slot_bytes", plan.slot_bytes}};
+          {"slot_bytes", plan.slot_bytes},
+          {"program_bytes", plan.program_bytes}};
 }
 
 }  // namespace bigmodel::app

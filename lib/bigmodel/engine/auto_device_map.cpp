@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/planning/optimal_map.h"
 
@@ -16,6 +17,8 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   out.cache.batch = std::max<std::int64_t>(request.batch, 1);
   out.cache.format = *kv_format(DType::float32);
   out.cache.model_dtype = request.dtype;
+  out.cache.engine = CacheEngine::bigmodel;
+  out.saved_only = true;
   return out;
 }
 
@@ -23,6 +26,10 @@ DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request)
   OptimalRequest plan;
   plan.placement = engine_placement(request);
   plan.placement.no_split = graph.no_split_modules;
+  // The engine computes in float32, a prompt in one pass.
+  plan.workspace_dtype = DType::float32;
+  const std::int64_t prompt = request.prompt > 0 ? std::min(request.prompt, plan.placement.cache.context) : plan.placement.cache.context;
+  plan.prefill_tokens = checked_mul(prompt, plan.placement.cache.batch, "the prompt");
   plan.budgets = {{std::string("cpu"), std::max<std::int64_t>(request.ram_bytes, 0)}};
   return infer_optimal_map(graph, plan).device_map;
 }

@@ -16,10 +16,12 @@ struct AutoMapRequest {
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of weights that are kept in another one: full tensor name -> dtype
   std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots
   std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
+  std::int64_t prompt = 0;             ///< tokens of each sequence in the first pass, which is one; 0: `context`
   std::int64_t batch = 1;
 };
 
-/// What this engine keeps, as planning counts it: weights in the request's dtype, caches in float32. Parts as fine as tensors; callers that
+/// What this engine keeps, as planning counts it: weights in the request's dtype without the buffers that it computes, caches as
+/// CacheEngine::bigmodel in float32. Parts as fine as tensors; callers that
 /// keep classes whole name them.
 PlacementRequest engine_placement(const AutoMapRequest& request);
 

@@ -19,7 +19,8 @@ void Cache::select(std::span<const std::int64_t> rows) {
 }
 
 void KeyValueState::grow(std::int64_t wanted) {
-  const std::int64_t capacity = std::max(wanted, capacity_ + capacity_ / 2);
+  std::int64_t capacity = std::max(wanted, capacity_ + capacity_ / 2);
+  if (expected_ >= wanted) capacity = std::min(expected_, std::max(capacity, wanted + kMostReserved));
   const auto moved = [&](const Tensor& old, std::int64_t dim) {
     Tensor out({batch_, kv_heads_, capacity, dim});
     for (std::int64_t h = 0; length_ > 0 && h < batch_ * kv_heads_; ++h) {

@@ -19,6 +19,8 @@ class MixerState {
   virtual std::uint64_t size_bytes() const = 0;
   /// Row i becomes what row `rows[i]` was; there may be more or fewer of them afterwards.
   virtual void select(std::span<const std::int64_t> rows) = 0;
+  /// How many tokens are to come in all, where that is known; what grows need not grow twice.
+  virtual void expect(std::int64_t tokens) { static_cast<void>(tokens); }
 };
 
 /// One entry per mixer of the model, made when the mixer first runs.
@@ -28,7 +30,10 @@ class Cache {
   template <typename State, typename Make>
   State& state(std::size_t slot, Make&& make) {
     if (slot >= states_.size()) states_.resize(slot + 1);
-    if (states_[slot] == nullptr) states_[slot] = std::make_unique<State>(std::forward<Make>(make)());
+    if (states_[slot] == nullptr) {
+      states_[slot] = std::make_unique<State>(std::forward<Make>(make)());
+      states_[slot]->expect(expected_);
+    }
     return static_cast<State&>(*states_[slot]);
   }
   bool has(std::size_t slot) const noexcept { return slot < states_.size() && states_[slot] != nullptr; }
@@ -38,13 +43,17 @@ class Cache {
   std::uint64_t size_bytes() const;
   /// MixerState::select of every state: what beams do.
   void select(std::span<const std::int64_t> rows);
+  /// Before the first state is made: how many columns there will be at most, 0 where nobody knows.
+  void expect(std::int64_t columns) { expected_ = columns; }
 
  private:
   std::vector<std::unique_ptr<MixerState>> states_;
+  std::int64_t expected_ = 0;
   std::int64_t columns_ = 0;
 };
 
-/// Keys and values of one attention, [batch, kv_heads, capacity, dim], float32; grows by half when full.
+/// Keys and values of one attention, [batch, kv_heads, capacity, dim], float32. Has room for what is expected from the start (up to
+/// kMostReserved tokens more than there are), else grows by half when full.
 class KeyValueState : public MixerState {
  public:
   KeyValueState(std::int64_t batch, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim)
@@ -59,12 +68,15 @@ class KeyValueState : public MixerState {
   std::int64_t capacity() const noexcept { return capacity_; }
   std::uint64_t size_bytes() const override;
   void select(std::span<const std::int64_t> rows) override;
+  void expect(std::int64_t tokens) override { expected_ = tokens; }
+
+  static constexpr std::int64_t kMostReserved = 16384;
 
  private:
   void grow(std::int64_t wanted);
 
   std::int64_t batch_, kv_heads_, head_dim_, value_dim_;
-  std::int64_t length_ = 0, capacity_ = 0;
+  std::int64_t length_ = 0, capacity_ = 0, expected_ = 0;
   Tensor keys_, values_;
 };
 

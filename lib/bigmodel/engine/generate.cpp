@@ -91,7 +91,7 @@ TokenBatch pad_left(const std::vector<std::vector<std::int64_t>>& prompts, std::
 GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const GenerateOptions& options) {
   check(options);
   GenerateResult out;
-  Decoding decoding(model, prompt, options.use_cache, options.work);
+  Decoding decoding(model, prompt, options.max_new_tokens, options.use_cache, options.work);
   auto start = std::chrono::steady_clock::now();
   Tensor logits = decoding.run_prompt(options.all_logits);
   out.prefill_s = seconds_since(start);

@@ -9,6 +9,7 @@
 
 #include "bigmodel/checkpoint/convert_elements.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/quantization_config.h"
 
 namespace bigmodel {
 namespace {
@@ -17,11 +18,6 @@ using Kind = QuantizationMethod::Kind;
 
 /// A block of mxfp4: so many values in half as many bytes.
 constexpr std::int64_t kBlock = 32;
-
-std::string text(const spec::Map& map, std::string_view key) {
-  const spec::Value* v = spec::find(map, key);
-  return v != nullptr && v->if_string() != nullptr ? *v->if_string() : std::string();
-}
 
 std::int64_t rows_of(const Shape& shape) {
   std::int64_t rows = 1;
@@ -37,44 +33,31 @@ std::int64_t rows_of(const Shape& shape) {
 
 QuantizationMethod quantization_method(const Config& config) {
   QuantizationMethod out;
-  const spec::Value* stated = spec::find(config.data, "quantization_config");
-  if (stated == nullptr || stated->is_null()) return out;
-  const spec::Map* map = stated->if_map();
+  const std::optional<QuantizationConfig> stated = quantization_of(config);
+  if (!stated) return out;
   const auto refuse = [&](const std::string& method) {
     throw UnsupportedError(fmt::format("{}: weights quantised by '{}' are not run", config.where, method), "those of fp8, mxfp4, bitsandbytes (8 bits) and compressed-tensors (unpacked) are");
   };
-  if (map == nullptr) refuse("unknown");
-  const std::string method = text(*map, "quant_method");
-  if (method == "fp8") {
+  const PackedForm* form = stated->rules.empty() || !stated->rules.front().form ? nullptr : &*stated->rules.front().form;
+  if (stated->method == "fp8") {
+    if (form == nullptr) throw FormatError(fmt::format("{}: key 'quantization_config': {}", config.where, stated->unknown.empty() ? "states no form" : stated->unknown.front()));
     out.kind = Kind::fp8_blocks;
-    const spec::Value* block = spec::find(*map, "weight_block_size");
-    if (block != nullptr && !block->is_null()) {
-      const auto* sides = block->if_list();
-      if (sides == nullptr || sides->size() != 2 || (*sides)[0].if_int() == nullptr || (*sides)[1].if_int() == nullptr || *(*sides)[0].if_int() < 1 || *(*sides)[1].if_int() < 1) {
-        throw FormatError(fmt::format("{}: key 'quantization_config.weight_block_size': expected two positive integers, got {}", config.where, block->describe()));
-      }
-      out.block_rows = *(*sides)[0].if_int();
-      out.block_columns = *(*sides)[1].if_int();
+    if (form->scales == PackedForm::Scales::tile) {
+      out.block_rows = form->group;
+      out.block_columns = form->group_columns;
     }
-    return out;
-  }
-  if (method == "mxfp4") {
+  } else if (stated->method == "mxfp4") {
     out.kind = Kind::mxfp4;
-    return out;
-  }
-  if (method == "bitsandbytes") {
-    const spec::Value* eight = spec::find(*map, "load_in_8bit");
-    if (eight == nullptr || !eight->truthy()) refuse("bitsandbytes (4 bits)");
+  } else if (stated->method == "bitsandbytes") {
+    if (form == nullptr || form->element_bits != 8) refuse("bitsandbytes (4 bits)");
     out.kind = Kind::bitsandbytes_int8;
-    return out;
-  }
-  if (method == "compressed-tensors") {
-    const std::string format = text(*map, "format");
+  } else if (stated->method == "compressed-tensors") {
+    const std::string& format = stated->format;
     if (format != "int-quantized" && format != "float-quantized" && format != "naive-quantized") refuse(fmt::format("compressed-tensors ({})", format.empty() ? "no format" : format));
     out.kind = Kind::scaled;
-    return out;
+  } else {
+    refuse(stated->method);
   }
-  refuse(method.empty() ? "unknown" : method);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/text_part.h"
 
 namespace bigmodel {
 namespace {
@@ -32,7 +33,7 @@ void check_map(const spec::Map& map, const std::string& where, std::vector<std::
 std::vector<std::string> check_attention_keys(const Config& config) {
   std::vector<std::string> unread;
   check_map(config.data, config.where, unread);
-  for (const char* part : {"text_config", "llm_config", "language_config"}) {
+  for (const std::string_view part : kTextParts) {
     const spec::Value* value = spec::find(config.data, part);
     if (value != nullptr && value->if_map() != nullptr) check_map(*value->if_map(), fmt::format("{} of {}", part, config.where), unread);
   }

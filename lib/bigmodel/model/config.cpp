@@ -9,6 +9,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/model/quantization_config.h"
 
 namespace bigmodel {
 namespace {
@@ -112,12 +113,7 @@ Config parse_config(std::string_view text, std::string where, ConfigLibrary libr
   config.text = text;
   config.data = *to_value(json).if_map();
   config.has_auto_map = spec::find(config.data, "auto_map") != nullptr;
-  if (const spec::Value* quantization = spec::find(config.data, "quantization_config")) {
-    if (const spec::Map* map = quantization->if_map()) {
-      const std::string* method = text_of(*map, "quant_method");
-      config.quantization_method = method == nullptr ? "unknown" : *method;
-    }
-  }
+  config.quantization_method = quantization_method_name(config.data);
   const std::string* model_type = text_of(config.data, "model_type");
   const std::string* architecture = text_of(config.data, "architecture");
   const bool timm = library == ConfigLibrary::timm || (library == ConfigLibrary::automatic && model_type == nullptr && architecture != nullptr);

@@ -8,6 +8,7 @@
 #include "bigmodel/core/ceil_div.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/text_part.h"
 
 namespace bigmodel {
 namespace {
@@ -61,14 +62,21 @@ PackedForm four_bit_form(std::string_view type, bool double_quant) {
   return form;
 }
 
+std::string method_of(const spec::Map& map) {
+  if (const std::string* stated = text_of(map, "quant_method")) return lower(*stated);
+  if (flag_of(map, "load_in_4bit") || flag_of(map, "load_in_8bit")) return "bitsandbytes";
+  if (spec::find(map, "config_groups") != nullptr) return "compressed-tensors";
+  return "unknown";
+}
+
 /// The method's own reader: keys of one quantization_config.
 class Reader {
  public:
   explicit Reader(const spec::Map& map) : map_(map) {}
 
   QuantizationConfig read() {
-    out_.method = method();
-    const std::string method = out_.method;
+    out_.method = method_of(map_);
+    const std::string& method = out_.method;
     if (method == "gptq" || method == "auto-round" || method == "awq") {
       read_gptq(method == "awq");
     } else if (method == "bitsandbytes") {
@@ -96,13 +104,6 @@ class Reader {
   }
 
  private:
-  std::string method() const {
-    if (const std::string* stated = text_of(map_, "quant_method")) return lower(*stated);
-    if (flag_of(map_, "load_in_4bit") || flag_of(map_, "load_in_8bit")) return "bitsandbytes";
-    if (spec::find(map_, "config_groups") != nullptr) return "compressed-tensors";
-    return "unknown";
-  }
-
   void unknown(std::string what) { out_.unknown.push_back(std::move(what)); }
   void add(PackedForm form) { out_.rules.push_back({{}, std::move(form)}); }
 
@@ -216,8 +217,10 @@ class Reader {
       PackedForm form = four_bit_form(type == nullptr ? "fp4" : *type, flag_of(map_, "bnb_4bit_use_double_quant"));
       form.group = integer(map_, "bnb_4bit_blocksize", form.group, 1, kLargestGroup);
       add(std::move(form));
-    } else {
+    } else if (flag_of(map_, "load_in_8bit") || flag_of(map_, "_load_in_8bit")) {
       add(int8_rows(32));
+    } else {
+      unknown("bitsandbytes with neither 'load_in_4bit' nor 'load_in_8bit'");
     }
     skip_modules("llm_int8_skip_modules");
   }
@@ -287,6 +290,7 @@ class Reader {
   void read_compressed_tensors() {
     out_.quantizes_head = true;
     const std::string* status = text_of(map_, "format");
+    if (status != nullptr) out_.format = *status;
     const spec::Map* groups = map_of(map_, "config_groups");
     if (groups == nullptr) return unknown("compressed-tensors without config_groups");
     for (const auto& [name, value] : *groups) {
@@ -375,11 +379,40 @@ class Reader {
   QuantizationConfig out_;
 };
 
-const spec::Map* quantization_map(const spec::Map& config) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    if (const spec::Map* map = map_of(config, key); map != nullptr && !map->empty()) return map;
+/// What stands in a config (or a part of one) under the keys of quantisation; the map is empty where that is no object.
+struct Stated {
+  bool stated = false;
+  const spec::Map* map = nullptr;
+};
+
+Stated stated_in(const spec::Map& config) {
+  Stated out;
+  for (const std::string_view key : kQuantizationKeys) {
+    const spec::Value* value = spec::find(config, key);
+    if (value == nullptr || value->is_null()) continue;
+    out.stated = true;
+    if (value->if_map() != nullptr && !value->if_map()->empty()) {
+      out.map = value->if_map();
+      break;
+    }
   }
-  return nullptr;
+  return out;
+}
+
+/// Of the whole config, else of its text part.
+struct Places {
+  Stated chosen;
+  bool differ = false;  ///< both state one, and not the same
+};
+
+Places places_of(const spec::Map& config) {
+  const Stated own = stated_in(config);
+  Stated inner;
+  for (const std::string_view part : kTextParts) {
+    const spec::Map* text = map_of(config, part);
+    if (inner.map == nullptr && text != nullptr) inner = stated_in(*text);
+  }
+  return {own.map != nullptr || (own.stated && inner.map == nullptr) ? own : inner, own.map != nullptr && inner.map != nullptr && !(*own.map == *inner.map)};
 }
 
 }  // namespace
@@ -415,18 +448,23 @@ const PackedForm* QuantizationConfig::form_of(std::string_view name, std::string
   return nullptr;
 }
 
+std::string quantization_method_name(const spec::Map& config) {
+  const Stated stated = places_of(config).chosen;
+  if (!stated.stated) return {};
+  return stated.map == nullptr ? "unknown" : method_of(*stated.map);
+}
+
 std::optional<QuantizationConfig> quantization_of(const Config& config) {
-  const spec::Map* own = quantization_map(config.data);
-  const spec::Map* inner = nullptr;
-  for (const char* part : {"text_config", "llm_config", "language_config"}) {
-    const spec::Map* text = map_of(config.data, part);
-    if (inner == nullptr && text != nullptr) inner = quantization_map(*text);
+  const Places places = places_of(config.data);
+  if (!places.chosen.stated) return std::nullopt;
+  if (places.chosen.map == nullptr) {
+    QuantizationConfig out;
+    out.method = "unknown";
+    out.unknown.emplace_back("'quantization_config', which is no object with keys");
+    return out;
   }
-  if (own == nullptr && inner == nullptr) return std::nullopt;
-  QuantizationConfig out = Reader(own != nullptr ? *own : *inner).read();
-  if (own != nullptr && inner != nullptr && !(*own == *inner)) {
-    out.warnings.push_back("quantization_config of the model and of its text part differ; the model's counts");
-  }
+  QuantizationConfig out = Reader(*places.chosen.map).read();
+  if (places.differ) out.warnings.emplace_back("quantization_config of the model and of its text part differ; the model's counts");
   return out;
 }
 

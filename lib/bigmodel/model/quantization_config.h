@@ -13,6 +13,9 @@
 
 namespace bigmodel {
 
+/// The keys that state it.
+inline constexpr std::string_view kQuantizationKeys[] = {"quantization_config", "compression_config"};
+
 /// How one matrix of [out, in] lies in a file: packed elements, scales, zeros, and what else a method keeps with them.
 struct PackedForm {
   enum class Scales {
@@ -45,7 +48,8 @@ struct QuantizationConfig {
     std::optional<PackedForm> form;       ///< empty: left alone
   };
 
-  std::string method;                     ///< quant_method
+  std::string method;                     ///< quant_method, in lower case; "unknown" where none is stated
+  std::string format;                     ///< of compressed-tensors: how values are written ("pack-quantized", "float-quantized")
   Reach reach = Reach::linears;
   std::vector<Rule> rules;                ///< the first that matches holds; none: left alone
   std::vector<NamePattern> skipped;
@@ -57,9 +61,13 @@ struct QuantizationConfig {
   const PackedForm* form_of(std::string_view name, std::string_view disk_name, bool in_layer, bool is_expert, bool is_head) const;
 };
 
-/// Of the config itself, or of its text part. nullopt where nothing is quantised. Methods: gptq, awq, auto-round, bitsandbytes, fp8,
+/// The one reader of `quantization_config` (or `compression_config`): of the config itself, or of its text part. nullopt where nothing is
+/// quantised. Methods: gptq, awq, auto-round, bitsandbytes, fp8,
 /// fbgemm_fp8, mxfp4, nvfp4, modelopt, compressed-tensors, torchao, eetq; layouts as their libraries write them.
 std::optional<QuantizationConfig> quantization_of(const Config& config);
+
+/// Its `method` alone; empty where nothing is quantised.
+std::string quantization_method_name(const spec::Map& config);
 
 /// bitsandbytes' nf4 in blocks of 64, scales in float32 or, with `double_quant`, in 8 bits: what QLoRA trains on.
 QuantizationConfig nf4_quantization(bool double_quant);

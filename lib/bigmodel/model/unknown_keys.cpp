@@ -23,6 +23,9 @@ constexpr std::array<std::string_view, 34> kBehaviour{
     "chunk_size_feed",     "ctc",        "jitter",  "summary",   "problem",    "finetun", "prune",  "norm_type",  "max_length",
     "min_length", "window_layers", "logit", "position_bias", "group_beam"};
 
+/// Keys that double or halve a weight whatever the words above say of their names.
+constexpr std::array<std::string_view, 1> kAlwaysStructural{"attn_output_gate"};
+
 bool contains_any(std::string_view key, const auto& words) {
   return std::ranges::any_of(words, [key](std::string_view word) { return key.find(word) != std::string_view::npos; });
 }
@@ -37,7 +40,8 @@ void report_unknown_keys(const spec::ConfigView& config, std::vector<std::string
     for (const std::string& key : view->unknown_keys()) {
       if (key == "model_type" || key == "architectures" || key.starts_with('_')) continue;
       const std::string what = fmt::format("{}: key '{}' is not used by model type '{}'", view->where(), key.substr(0, 80), view->model().name);
-      if (!contains_any(key, kStructural) || contains_any(key, kBehaviour)) {
+      const bool always = std::ranges::find(kAlwaysStructural, key) != kAlwaysStructural.end();
+      if (!always && (!contains_any(key, kStructural) || contains_any(key, kBehaviour))) {
         notes.push_back(what);
         continue;
       }

@@ -59,7 +59,8 @@ struct Runtime {
 Runtime runtime_of(CacheEngine engine, std::int64_t devices) {
   const bool several = devices > 1;
   switch (engine) {
-    case CacheEngine::exact: return {{}, ""};
+    case CacheEngine::exact:
+    case CacheEngine::bigmodel: return {{}, ""};
     case CacheEngine::hf:
     case CacheEngine::hf_static:
       return {{300 * kMiB, 500 * kMiB, 650 * kMiB}, "CUDA context and PyTorch 300 to 650 MiB (range of published calculators)"};
@@ -83,6 +84,9 @@ std::int64_t default_chunk(CacheEngine engine, std::int64_t tokens) {
 
 /// Which quantised caches an engine has: llama.cpp GGML's blocks, of values only where attention is fused; vLLM bytes and NVFP4.
 void check_kv_format(const KvFormat& format, const InferenceRequest& request) {
+  if (request.engine == CacheEngine::bigmodel && (format.block_bytes != 4 || format.block_elements != 1)) {
+    throw UsageError(fmt::format("KV cache: bigmodel keeps none in {}", format.name), "leave --kv-dtype out: it keeps float32");
+  }
   const bool quantised = format.block_bytes < 2 * format.block_elements;
   if (!quantised) return;
   if (request.engine == CacheEngine::llama_cpp && !format.is_ggml) {
@@ -134,10 +138,11 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
   out.weights_bytes = weights.bytes;
   if (!weights.assumption.empty()) out.assumptions.push_back(weights.assumption);
   const std::optional<KvFormat> same = kv_format(request.dtype);
-  out.kv_format = request.kv_format ? *request.kv_format : same && bit_size(request.dtype) >= 16 ? *same : KvFormat{};
+  const bool own_engine = request.engine == CacheEngine::bigmodel;
+  out.kv_format = request.kv_format ? *request.kv_format : own_engine ? *kv_format(DType::float32) : same && bit_size(request.dtype) >= 16 ? *same : KvFormat{};
   check_kv_format(out.kv_format, request);
   const ActivationWidths widths = request.split == SplitMode::tensor ? divided(widths_, request.devices) : widths_;
-  const DType compute_dtype = is_floating_point(request.dtype) && bit_size(request.dtype) >= 16 ? request.dtype : DType::float16;
+  const DType compute_dtype = own_engine ? DType::float32 : is_floating_point(request.dtype) && bit_size(request.dtype) >= 16 ? request.dtype : DType::float16;
   out.cache = cache_size(cache_, {.context = request.context,
                                   .batch = request.batch,
                                   .beams = request.beams,
@@ -175,6 +180,7 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
     out.decode_activations.high = add(out.decode_activations.high, widest);
   }
 
+  if (own_engine) out.assumptions.push_back("bigmodel run: keys, values, states and activations in float32, windows kept whole; the program itself is not counted");
   const Runtime runtime = runtime_of(request.engine, request.devices);
   out.overhead = {mul(runtime.bytes.low, request.devices), mul(runtime.bytes.expected, request.devices), mul(runtime.bytes.high, request.devices)};
   if (!runtime.source.empty()) out.assumptions.push_back(fmt::format("overhead a device: {}", runtime.source));

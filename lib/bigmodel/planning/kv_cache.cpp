@@ -179,7 +179,7 @@ struct Widths {
 };
 
 Widths widths(const CacheLayer& layer, const CacheRequest& request) {
-  const bool expanded = layer.kind == CacheKind::latent && request.expand_latent;
+  const bool expanded = layer.kind == CacheKind::latent && (request.expand_latent || request.engine == CacheEngine::bigmodel);
   return expanded ? Widths{layer.expanded_key_width, layer.expanded_value_width} : Widths{layer.key_width, layer.value_width};
 }
 
@@ -195,7 +195,7 @@ std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
 }
 
 bool has_window(const CacheLayer& layer, const CacheRequest& request) {
-  if (layer.kind != CacheKind::sliding && layer.kind != CacheKind::chunked) return false;
+  if ((layer.kind != CacheKind::sliding && layer.kind != CacheKind::chunked) || request.engine == CacheEngine::bigmodel) return false;
   return !is_reference(request.engine) || layer.reference_window;
 }
 
@@ -211,6 +211,7 @@ std::int64_t window_tokens(const CacheLayer& layer, const CacheRequest& request)
     }
     case CacheEngine::llama_cpp: return rounded_up(add(layer.window, kLlamaCppBatch), kLlamaCppPad);
     case CacheEngine::exact:
+    case CacheEngine::bigmodel:
     case CacheEngine::hf_static: break;
   }
   return layer.window;
@@ -230,7 +231,7 @@ std::int64_t state_bytes(const CacheLayer& layer, const CacheRequest& request) {
     // The oldest column falls out with the next token; only the reference keeps it.
     const bool spares_one = convolution && !is_reference(request.engine);
     const std::int64_t columns = spares_one ? std::max<std::int64_t>(state.columns - 1, 0) : state.columns;
-    const bool wide = state.keeps_float32 || request.engine == CacheEngine::llama_cpp;
+    const bool wide = state.keeps_float32 || request.engine == CacheEngine::llama_cpp || request.engine == CacheEngine::bigmodel;
     const DType dtype = wide ? DType::float32 : request.model_dtype;
     bytes = add(bytes, byte_count(dtype, mul(state.rows, columns)));
   }

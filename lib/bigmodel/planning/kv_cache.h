@@ -63,8 +63,9 @@ CachePlan plan_cache(const MetaGraph& graph);
 /// Whose cache is meant. `exact` counts what the next token can still read. `hf` is the reference's DynamicCache: windows keep one
 /// token less, convolutions one column more, and windows that it does not know keep every token; `hf_static` its StaticCache of
 /// `context` tokens. `vllm` takes pages of 16 tokens, and for windows what a batch of kVllmBatchedTokens can reach; `llama_cpp` takes
-/// cells in multiples of 256, windows with room for the batch in work, and states in float32.
-enum class CacheEngine { exact, hf, hf_static, vllm, llama_cpp };
+/// cells in multiples of 256, windows with room for the batch in work, and states in float32. `bigmodel` is this project's engine: every
+/// token also of windowed layers, the heads of latent attention, states in float32.
+enum class CacheEngine { exact, hf, hf_static, vllm, llama_cpp, bigmodel };
 
 inline constexpr std::int64_t kVllmPage = 16, kVllmBatchedTokens = 8192;  ///< block_size, max_num_batched_tokens
 inline constexpr std::int64_t kLlamaCppPad = 256, kLlamaCppBatch = 512;   ///< padding of n_ctx, n_ubatch

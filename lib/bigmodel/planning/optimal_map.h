@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ struct OptimalRequest {
   TierSpeeds speeds;
   std::int64_t streaming_slots = 2;     ///< buffers of the largest streamed part on the main device
   std::int64_t prefill_tokens = 2048;   ///< the most tokens of a pass: longer prompts go in chunks
+  std::optional<DType> workspace_dtype; ///< of activations; empty: as the weights
   bool clean_result = true;             ///< one name for modules whose parts all lie on one device
 };
 

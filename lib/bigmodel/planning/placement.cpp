@@ -55,6 +55,7 @@ class PartBuilder {
 
  private:
   std::int64_t bytes_of(const TensorTemplate& tensor) const {
+    if (request_.saved_only && !tensor.persistent) return 0;
     DType dtype = resolved_dtype(tensor, request_.dtype);
     if (request_.cast && tensor.dtype && is_floating_point(dtype) && bit_size(request_.dtype) < bit_size(dtype)) dtype = request_.dtype;
     return byte_count(dtype, element_count(tensor.shape, tensor.name));

@@ -17,6 +17,7 @@ struct PlacementRequest {
   DType dtype = DType::float16;
   bool cast = false;   ///< floating-point tensors of a stated dtype take no more than `dtype` either, as in module_sizes.h
   std::vector<std::pair<std::string, DType>> special_dtypes;  ///< full tensor name -> dtype
+  bool saved_only = false;  ///< buffers that files do not have are not counted: an engine makes them as it needs them
   /// Classes that are not split; leaves and tensors of split modules are parts of their own.
   std::vector<std::string> no_split;
   /// Caches of `context` tokens (0: none); `batch` sequences also read their rows of embeddings and hit experts.

@@ -27,9 +27,8 @@ struct StoredWeights {
   std::vector<std::string> warnings;  ///< contradictions in the config
 };
 
-/// Matrices are the weights of linear layers and stacked experts ([experts, out, in], or as the disk rules turn them). The graph should
-/// be that of the checkpoint's class, built with its disk rules: skip lists name modules as files do. Unquantised tensors count in
-/// `plain`, else graph.stored_dtype, else bfloat16. Throws FormatError where a size does not fit 64 bits.
+/// What is packed: planning/packed_forms.h; the graph as it says. Unquantised tensors count in `plain`, else graph.stored_dtype, else
+/// bfloat16. Throws FormatError where a size does not fit 64 bits.
 StoredWeights price_stored_weights(const MetaGraph& graph, const QuantizationConfig& quantization, std::optional<DType> plain = {});
 
 }  // namespace bigmodel

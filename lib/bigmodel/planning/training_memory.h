@@ -56,6 +56,13 @@ struct Sharding {
 /// Throws UsageError where that makes no sense or does not divide.
 Sharding parse_sharding(std::string_view text, std::optional<std::int64_t> devices);
 
+/// What waits in host memory while it is not needed.
+enum class StateOffload {
+  none,
+  optimizer,  ///< states and masters; gradients leave as they are made, the step runs on the host (ZeRO-Offload)
+  all,        ///< weights too, gathered layer by layer: sharded ones only (ZeRO-3's offload_param, FSDP's CPUOffload)
+};
+
 struct TrainingRequest {
   TrainMode mode = TrainMode::full;
   DType dtype = DType::bfloat16;     ///< of weights, gradients, activations
@@ -63,6 +70,7 @@ struct TrainingRequest {
   bool double_quant = true;          ///< qlora
   bool adapters_float32 = true;      ///< else in `dtype`
   bool offload_activations = false;  ///< what is kept for the way back waits in host memory
+  StateOffload offload = StateOffload::none;
   bool optimizer_in_backward = false;  ///< each gradient is used and freed at once: the largest one is there
   OptimizerKind optimizer;
   Sharding sharding;
@@ -74,24 +82,35 @@ struct TrainingRequest {
   std::int64_t micro_batch = 1;
 };
 
-/// Of the fullest device.
-struct TrainingMemory {
-  std::int64_t trainable_parameters = 0;   ///< of the whole model
+/// What one or several neighbouring devices hold, each. Stages of a pipeline come one after the other, the tensor- and data-parallel
+/// devices of a stage side by side.
+struct TrainingShare {
+  std::int64_t first_device = 0, devices = 1;
+  std::int64_t first_layer = 0, layers = 0;  ///< of the stage
   std::int64_t weights_bytes = 0;          ///< adapters included
   std::int64_t gradients_bytes = 0;
   std::int64_t optimizer_bytes = 0;        ///< float32 masters included
-  std::int64_t gathered_bytes = 0;         ///< zero3: two layers in full
-  std::int64_t bucket_bytes = 0;           ///< zero2: gradients on their way
+  std::int64_t gathered_bytes = 0;         ///< zero3: two layers in full, and the gradients of one
+  std::int64_t bucket_bytes = 0;           ///< zero2, and gradients that leave for the host: those on their way
   std::int64_t kept_bytes = 0;             ///< activations kept for the way back
   std::int64_t live_layer_bytes = 0;       ///< full recomputation: one layer's
   std::int64_t logits_bytes = 0;
   ByteRange overhead;                      ///< of the runtime
   ByteRange total;                         ///< overhead included
-  std::vector<std::string> assumptions;
-  std::vector<std::string> unknown;
 
   /// States and the larger of what lives at the start of the way back (activations, logits) and at its end (gradients).
   std::int64_t tensors_bytes() const { return total.expected - overhead.expected; }
+  std::int64_t activations_bytes() const { return kept_bytes + live_layer_bytes; }
+  std::int64_t sharding_bytes() const { return gathered_bytes + bucket_bytes; }
+};
+
+/// Of the fullest device, and what all hold.
+struct TrainingMemory : TrainingShare {
+  std::int64_t trainable_parameters = 0;   ///< of the whole model
+  std::vector<TrainingShare> shares;       ///< in order; neighbours that hold the same are one
+  ByteRange host;                          ///< of host memory, all devices together; high: half as much again for what is pinned (DeepSpeed)
+  std::vector<std::string> assumptions;
+  std::vector<std::string> unknown;
 };
 
 /// What requests about one model share. Immutable.
@@ -100,7 +119,8 @@ class TrainingPlan {
   /// `targets`: adapter_shape; only for adapters. The graph should be built with its disk rules.
   TrainingPlan(const MetaGraph& graph, const std::vector<std::string>& targets);
 
-  /// Throws UsageError for counts that make no sense, FormatError where a size does not fit 64 bits.
+  /// Throws UsageError for counts that make no sense, more stages than layers, devices that do not divide the heads, and weights that leave
+  /// for the host unsharded; FormatError where a size does not fit 64 bits.
   TrainingMemory memory(const TrainingRequest& request) const;
 
   const TrainingShape& shape() const { return shape_; }

@@ -161,9 +161,15 @@ TrainingShape training_shape(const MetaGraph& graph) {
   out.vocabulary = widths.vocabulary;
   reader.find_layers(*graph.root, 1, out, widths.hidden);
   for_each_tensor(graph, [&](const TensorVisit& visit) {
-    if (visit.is_buffer || !visit.tied_to.empty()) return;
+    if (visit.is_buffer) return;
     const Shape& shape = visit.tensor.shape;
     const std::int64_t count = element_count(shape, visit.name);
+    const bool output = visit.module.layer_kind == "Linear" && !shape.empty() && shape[0] == out.vocabulary;
+    if (output) out.output_elements = add(out.output_elements, count);
+    if (!visit.tied_to.empty()) {
+      out.output_is_tied = out.output_is_tied || output;
+      return;
+    }
     if (shape.size() >= 2) {
       out.elements.matrices = add(out.elements.matrices, count);
       const std::int64_t rows = shape[shape.size() - 2], columns = shape.back();
@@ -173,11 +179,10 @@ TrainingShape training_shape(const MetaGraph& graph) {
       out.elements.vectors = add(out.elements.vectors, count);
     }
     out.elements.largest_tensor = std::max(out.elements.largest_tensor, count);
-    const bool output = visit.module.layer_kind == "Linear" && !shape.empty() && shape[0] == out.vocabulary;
     const bool lookup = visit.module.layer_kind == "Embedding";
-    if (lookup || output) {
-      out.embedding_elements = add(out.embedding_elements, count);
-    } else if (shape.size() >= 2) {
+    if (lookup) {
+      out.lookup_elements = add(out.lookup_elements, count);
+    } else if (!output && shape.size() >= 2) {
       out.elements.hidden_matrices = add(out.elements.hidden_matrices, count);
     }
     if (lookup || count < kSmallTensor) {

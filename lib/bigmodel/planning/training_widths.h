@@ -49,7 +49,11 @@ struct TrainingShape {
   std::int64_t vocabulary = 0;
   TrainableElements elements;
   std::int64_t largest_layer_elements = 0;
-  std::int64_t embedding_elements = 0;  ///< of embeddings and the output layer, tied ones once
+  std::int64_t lookup_elements = 0;   ///< of embeddings
+  std::int64_t output_elements = 0;   ///< of the output layer, also where it is tied to an embedding
+  bool output_is_tied = false;
+  /// Neither: what stages of a pipeline share.
+  std::int64_t body_elements() const { return elements.all() - lookup_elements - (output_is_tied ? 0 : output_elements); }
 };
 
 /// Zero widths where the graph states no roles. Throws FormatError where a count does not fit 64 bits.

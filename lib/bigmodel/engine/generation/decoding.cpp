@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/engine/generation/decoding.h"
 
+#include <algorithm>
+
 namespace bigmodel {
 namespace {
 
@@ -28,8 +30,9 @@ std::vector<T> appended(const std::vector<T>& values, std::int64_t width, std::i
 
 }  // namespace
 
-Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, bool use_cache, const WorkContext& work)
+Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, std::int64_t new_tokens, bool use_cache, const WorkContext& work)
     : model_(model), ids_(prompt.ids), encoder_input_(prompt.encoder_input) {
+  cache_.expect(prompt.length + std::min(new_tokens, INT64_MAX - prompt.length));
   state_.batch = prompt.rows;
   state_.length = prompt.length;
   state_.valid = prompt.valid;
