@@ -42,6 +42,32 @@ class FeedForward {
   ops::Activation act_ = ops::Activation::identity;
 };
 
+/// A layer's mixer, beside which another may read the same rows: mixer_scale * mixer(mixer_in_scale * x) + beside_scale * mixer_beside(x).
+class Mixer {
+ public:
+  explicit Mixer(Roles& roles)
+      : beside_(roles.child("mixer_beside")), mixer_(&roles.need_child("mixer")), in_scale_(roles.number("mixer_in_scale", 1.0F)),
+        scale_(roles.number("mixer_scale", 1.0F)), beside_scale_(roles.number("beside_scale", 1.0F)) {}
+
+  Tensor operator()(const Tensor& x, ForwardState& state) const {
+    if (beside_ == nullptr && in_scale_ == 1.0F && scale_ == 1.0F) return (*mixer_)(x, state);
+    Tensor in = x;
+    if (in_scale_ != 1.0F) {
+      in = x.clone();
+      scale_by(in, in_scale_);
+    }
+    Tensor sum = (*mixer_)(in, state).clone();
+    if (scale_ != 1.0F) scale_by(sum, scale_);
+    if (beside_ != nullptr) add_scaled_to(sum, (*beside_)(x, state), beside_scale_);
+    return sum;
+  }
+
+ private:
+  Module* beside_;
+  Module* mixer_;
+  float in_scale_, scale_, beside_scale_;
+};
+
 /// x + scale1 * norm1_out(mixer(norm1(x))), then the same with the feed-forward part. Where parallel, both parts read x.
 class ResidualLayer : public BoundBlock {
  public:
@@ -52,7 +78,7 @@ class ResidualLayer : public BoundBlock {
   };
 
   ResidualLayer(Roles& roles, Order order, bool parallel)
-      : order_(order), norm_input_(roles.child("norm_input")), norm1_(roles.child("norm1")), mixer_(&roles.need_child("mixer")),
+      : order_(order), norm_input_(roles.child("norm_input")), norm1_(roles.child("norm1")), mixer_(roles),
         norm_mixer_(roles.child("norm_mixer")), norm_ffn_(roles.child("norm_ffn")), norm2_(roles.child("norm2")),
         cross_(roles.child("cross")), norm_cross_(roles.child("norm_cross")),
         norm1_out_(roles.child("norm1_out")), norm2_out_(roles.child("norm2_out")), ffn_(roles), parallel_(roles.boolean("parallel", parallel)),
@@ -78,7 +104,7 @@ class ResidualLayer : public BoundBlock {
       joined = x.clone();
       add_to(joined, arguments[1]);
     }
-    x = part(x, joined, norm1_, norm1_out_, scale1_, scale_tensor1_, state, [&](const Tensor& in) { return (*mixer_)(in, state); });
+    x = part(x, joined, norm1_, norm1_out_, scale1_, scale_tensor1_, state, [&](const Tensor& in) { return mixer_(in, state); });
     if (cross_ != nullptr) {
       x = part(x, x, norm_cross_, nullptr, 1.0F, nullptr, state, [&](const Tensor& in) { return (*cross_)(Arguments{in, state.memory}, state); });
     }
@@ -123,7 +149,7 @@ class ResidualLayer : public BoundBlock {
       return shared.empty() ? x : shared;
     };
     Tensor sum = x.clone();
-    add_scaled_to(sum, (*mixer_)(input(norm_mixer_), state), scale1_);
+    add_scaled_to(sum, mixer_(input(norm_mixer_), state), scale1_);
     if (ffn_.present()) add_scaled_to(sum, ffn_(input(norm_ffn_ != nullptr ? norm_ffn_ : norm2_), state), scale2_);
     return sum;
   }
@@ -133,7 +159,7 @@ class ResidualLayer : public BoundBlock {
   ModuleTensor* scale_tensor2_ = nullptr;
   Module* norm_input_;
   Module* norm1_;
-  Module* mixer_;
+  Mixer mixer_;
   Module* norm_mixer_;
   Module* norm_ffn_;
   Module* norm2_;

@@ -94,18 +94,23 @@ class Mamba2 : public BoundBlock {
         a_log_(&roles.need_tensor("A_log")), d_(&roles.need_tensor("D")), norm_(roles.child("norm")), out_(&roles.need_linear("out")),
         heads_(roles.integer("heads")), head_dim_(roles.integer("head_dim")), groups_(roles.integer("groups", 1)), states_(roles.integer("state")),
         act_(roles.has("act") ? roles.activation("act") : ops::Activation::silu), least_step_(roles.number("dt_min", 0.0F)),
-        most_step_(roles.number("dt_max", std::numeric_limits<float>::infinity())), inner_(heads_ * head_dim_) {
+        most_step_(roles.number("dt_max", std::numeric_limits<float>::infinity())), in_scale_(roles.number("in_scale", 1.0F)), inner_(heads_ * head_dim_) {
     roles.find("kernel");
     if (groups_ <= 0 || heads_ % groups_ != 0 || conv_.channels() != inner_ + 2 * groups_ * states_ ||
-        linear_out_width(*in_) != inner_ + conv_.channels() + heads_ || norm_ == nullptr) {
+        linear_out_width(*in_) != inner_ + conv_.channels() + heads_) {
       roles.refuse("heads", "the shapes do not fit each other");
     }
+    lay_part_scales(roles);
   }
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor x = arguments.front().clone();
     clear_padding(x, state);
+    if (in_scale_ != 1.0F) scale_by(x, in_scale_);
     const Tensor all = (*in_)(x, state);
+    if (!column_scales_.empty()) {
+      for (std::int64_t i = 0; i < all.count(); ++i) all.f32()[i] *= column_scales_[static_cast<std::size_t>(i % all.width())];
+    }
     const KeptState kept(state, slot_, {conv_.tail_shape(state.batch), {state.batch, heads_, head_dim_, states_}});
     const Tensor gate = columns(all, 0, inner_);
     const Tensor h = conv_(columns(all, inner_, conv_.channels()), kept[0], state);
@@ -144,10 +149,27 @@ class Mamba2 : public BoundBlock {
         }
       }
     }
-    return (*out_)((*norm_)(Arguments{y, gate}, state), state);
+    if (norm_ != nullptr) return (*out_)((*norm_)(Arguments{y, gate}, state), state);
+    ops::activate(ops::Activation::silu, gate.f32(), gate.count());
+    for (std::int64_t i = 0; i < y.count(); ++i) y.f32()[i] *= gate.f32()[i];
+    return (*out_)(y, state);
   }
 
  private:
+  /// part_scales: five factors for what the projection gives, gates, inputs, B, C and steps (falcon_h1's mup_vector, which no file holds).
+  void lay_part_scales(Roles& roles) {
+    const spec::Value* list = roles.find("part_scales");
+    if (list == nullptr) return;
+    const std::int64_t widths[] = {inner_, inner_, groups_ * states_, groups_ * states_, heads_};
+    if (list->if_list() == nullptr || list->if_list()->size() != std::size(widths)) roles.refuse("part_scales", "expected five numbers");
+    for (std::size_t part = 0; part < std::size(widths); ++part) {
+      const spec::Value& v = (*list->if_list())[part];
+      if (v.if_double() == nullptr && v.if_int() == nullptr) roles.refuse("part_scales", fmt::format("expected a number, got {}", v.describe()));
+      const double scale = v.if_double() != nullptr ? *v.if_double() : static_cast<double>(*v.if_int());
+      column_scales_.insert(column_scales_.end(), static_cast<std::size_t>(widths[part]), static_cast<float>(scale));
+    }
+  }
+
   std::size_t slot_;
   Module* in_;
   CausalConv conv_;
@@ -158,8 +180,9 @@ class Mamba2 : public BoundBlock {
   Module* out_;
   std::int64_t heads_, head_dim_, groups_, states_;
   ops::Activation act_;
-  float least_step_, most_step_;
+  float least_step_, most_step_, in_scale_;
   std::int64_t inner_;
+  std::vector<float> column_scales_;   ///< [width of in], or empty
 };
 
 /// in gives B, C and x; out(C * conv(B * x)).

@@ -35,7 +35,8 @@ class GatedMlp : public BoundBlock {
  public:
   explicit GatedMlp(Roles& roles)
       : act_(roles.activation("act")), gate_(roles.linear("gate")), up_(roles.linear("up")), gate_up_(roles.linear("gate_up")),
-        down_(&roles.need_linear("down")), adapter_(roles, "adapters") {
+        down_(&roles.need_linear("down")), adapter_(roles, "adapters"), gate_scale_(roles.number("gate_scale", 1.0F)), out_scale_(roles.number("out_scale", 1.0F)) {
+    if (gate_up_ != nullptr && gate_scale_ != 1.0F) roles.refuse("gate_scale", "with gate and up in one matrix");
     if ((gate_up_ == nullptr) == (gate_ == nullptr || up_ == nullptr)) roles.refuse("gate_up", "expected either gate and up, or gate_up");
   }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
@@ -43,9 +44,10 @@ class GatedMlp : public BoundBlock {
     if (gate_up_ == nullptr) {
       const Tensor gate = (*gate_)(x, state);
       const Tensor up = (*up_)(x, state);
+      if (gate_scale_ != 1.0F) scale_by(gate, gate_scale_);
       ops::activate(state.context(), act_, gate.f32(), gate.count());
       for (std::int64_t i = 0; i < gate.count(); ++i) gate.f32()[i] *= up.f32()[i];
-      return (*down_)(gate, state);
+      return down(gate, state);
     }
     const Tensor both = (*gate_up_)(x, state);
     adapter_.add_to(both, x, state);
@@ -63,16 +65,23 @@ class GatedMlp : public BoundBlock {
       const float* up = both.f32() + r * 2 * width + width;
       for (std::int64_t i = 0; i < width; ++i) h.f32()[r * width + i] *= up[i];
     }
-    return (*down_)(h, state);
+    return down(h, state);
   }
 
  private:
+  Tensor down(const Tensor& h, ForwardState& state) const {
+    Tensor out = (*down_)(h, state);
+    if (out_scale_ != 1.0F) scale_by(out, out_scale_);
+    return out;
+  }
+
   ops::Activation act_;
   Module* gate_;
   Module* up_;
   Module* gate_up_;
   Module* down_;
   Adapter adapter_;
+  float gate_scale_, out_scale_;
 };
 
 }  // namespace
