@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS bigmodel_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT bin)
-install(TARGETS bigmodel_page_server LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/bigmodel COMPONENT bin)
+install(TARGETS bigmodel_page_server bigmodel_image_decoder LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/bigmodel COMPONENT bin)
 file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/man/*.1)
 install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT man)
 install(FILES ${PROJECT_SOURCE_DIR}/completions/bigmodel.bash RENAME bigmodel

@@ -137,6 +137,8 @@ const std::vector<Wall>& walls() {
       {"oneDNN", std::regex("^(oneapi/dnnl/|dnnl).*"), std::regex("^lib/bigmodel/ops/.*_cpu\\.cpp$")},
       {"liblzma", std::regex("^lzma.*"), std::regex("^tests/.*")},
       {"cpp-httplib", std::regex("^httplib.*"), std::regex("^apps/bigmodel/page_server/page_server\\.cpp$")},
+      {"libpng", std::regex("^png.*"), std::regex("^apps/bigmodel/media/image_decoder\\.cpp$")},
+      {"libjpeg", std::regex("^j(peglib|error|morecfg).*"), std::regex("^apps/bigmodel/media/image_decoder\\.cpp$")},
       {"doctest", std::regex("^doctest/.*"), std::regex("^tests/.*")},
       {"zlib", std::regex("^zlib\\.h$"), std::regex("^(lib|tests)/.*\\.cpp$")},
   };

@@ -142,7 +142,7 @@ ExitStatus run(const Options& options, Session& session) {
   RunModel model = find_run_model(options, session);
   std::optional<ChatPrompt> chat;
   if (!model.is_demo()) chat.emplace(*model.found.folder);
-  std::optional<RunInput> input = read_run_input(options, chat ? &*chat : nullptr, kPadId);
+  std::optional<RunInput> input = read_run_input(options, chat ? &*chat : nullptr, kPadId, model.is_demo() ? nullptr : &*model.found.folder, session.notes);
   const bool talks = !input && options.flag("chat");
   if (talks && options.flag("plan")) throw UsageError("--plan: a conversation has no size, expected a prompt", "give --prompt, and --context for its length");
   if (!input && !talks) {

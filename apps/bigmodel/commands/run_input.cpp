@@ -3,13 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/inputs/image_processor.h"
+#include "bigmodel/engine/inputs/sound_processor.h"
 #include "bigmodel/engine/tensor_file.h"
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/io/wav_file.h"
 #include "commands/run_prompt.h"
+#include "media/image_decoder.h"
 
 namespace bigmodel::app {
 namespace {
@@ -17,6 +22,34 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMostPromptBytes = std::uint64_t{64} << 20;
+
+constexpr std::uint64_t kMostMediaBytes = std::uint64_t{1} << 30;
+
+/// Fewer where the file has fewer; none where it cannot be read, which the one who reads it then says.
+std::string first_bytes(const std::string& path, std::size_t count) {
+  std::string out(count, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(out.data(), static_cast<std::streamsize>(count));
+  out.resize(static_cast<std::size_t>(file.gcount()));
+  return out;
+}
+
+/// --input: named tensors, or a picture or sound, prepared as the model's folder says.
+std::map<std::string, Tensor> read_input_file(const std::string& path, const std::filesystem::path* folder, Notes& notes) {
+  const std::string head = first_bytes(path, 12);
+  const bool image = is_image(head);
+  if (!image && !is_wav(head)) return read_tensor_file(path);
+  if (folder == nullptr) throw UsageError(fmt::format("{}: the demo model reads text, expected a MODEL for pictures or sound", path));
+  const std::filesystem::path config = *folder / "preprocessor_config.json";
+  const std::string bytes = read_file(path, kMostMediaBytes);
+  if (image) {
+    const ImageProcessor processor = read_image_processor(config);
+    return {{"pixel_values", pixel_values(decode_image(bytes, path), processor)}};
+  }
+  SoundInput sound = sound_input(parse_wav(bytes, path), read_sound_processor(config));
+  if (sound.left_out_s > 0) notes.warning(fmt::format("{}: the last {:.1f} s are left out: the model hears one piece of fixed length", path, sound.left_out_s));
+  return {{std::move(sound.name), std::move(sound.tensor)}};
+}
 
 /// "-": standard input to its end. Without the last line break, which editors and echo add.
 std::string prompt_of_file(const std::string& path) {
@@ -114,13 +147,13 @@ std::vector<OptionSpec> input_option_rows() {
           {.name = "input",
            .kind = ValueKind::path,
            .value_name = "FILE",
-           .help = "named input tensors from a safetensors file, for encoders and encoder-decoders",
-           .more = "input_ids, attention_mask and token_type_ids of text encoders; pixel_values of vision models; input_ids or input_features of encoder-decoders, whose decoder "
+           .help = "named input tensors from a safetensors file, a picture (PNG, JPEG) or sound (WAV)",
+           .more = "Pictures and sound are prepared as the model's preprocessor_config.json says. Tensors: input_ids, attention_mask and token_type_ids of text encoders; pixel_values of vision models; input_ids or input_features of encoder-decoders, whose decoder "
                    "then continues from its start token unless decoder_input_ids are given too.",
            .settable = false}};
 }
 
-std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat, std::int64_t pad_id) {
+std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat, std::int64_t pad_id, const std::filesystem::path* folder, Notes& notes) {
   int sources = 0;
   for (const char* name : {"prompt", "prompt-file", "batch", "ids", "ids-file", "input"}) sources += int{options.given(name)};
   if (sources > 1) throw UsageError("run: expected one prompt, got several", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file and --input");
@@ -129,7 +162,7 @@ std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat,
   if (options.given("batch")) {
     out = read_batch(options, chat);
   } else if (options.given("input")) {
-    out.tensors = read_tensor_file(options.text("input"));
+    out.tensors = read_input_file(options.text("input"), folder, notes);
   } else if (options.given("ids")) {
     out.ids = pad_left({parse_ids(options.text("ids"))}, pad_id);
   } else if (options.given("ids-file")) {

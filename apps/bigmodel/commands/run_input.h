@@ -2,6 +2,7 @@
 // What a run starts from: texts, messages, token ids or named tensors, whichever option gives them.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,9 +27,10 @@ struct RunInput {
   std::map<std::string, Tensor> tensors;
 };
 
-/// Exactly one source; nullopt where none is given. `chat` renders messages (--chat, or messages in --batch).
+/// Exactly one source; nullopt where none is given. `chat` renders messages (--chat, or messages in --batch). `folder` is the model's, which says how
+/// pictures and sound are prepared; null: the demo model.
 /// Throws UsageError, FormatError, NotFoundError, IoError.
-std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat, std::int64_t pad_id);
+std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat, std::int64_t pad_id, const std::filesystem::path* folder, Notes& notes);
 
 
 /// Ids of a text, with what the tokenizer adds unless it is a rendered chat. Throws UsageError where there are none.
