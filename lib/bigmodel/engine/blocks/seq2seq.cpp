@@ -47,7 +47,7 @@ class EncoderDecoder : public BoundBlock {
 class Seq2SeqLm : public BoundBlock {
  public:
   explicit Seq2SeqLm(Roles& roles)
-      : body_(roles.child("body")), head_(&roles.need_linear("head")), bias_(roles.tensor("bias")), input_scale_(roles.number("input_scale", 1.0F)) {
+      : body_(roles.child("body")), head_(roles.linear("head")), bias_(roles.tensor("bias")), input_scale_(roles.number("input_scale", 1.0F)) {
     if (body_ == nullptr) own_.emplace(roles);
   }
 
@@ -64,7 +64,7 @@ class Seq2SeqLm : public BoundBlock {
       x = x.clone();
       scale_by(x, input_scale_);
     }
-    const Tensor logits = (*head_)(x, state);
+    const Tensor logits = head_ == nullptr ? x : (*head_)(x, state);   // some decoders end in their own head
     if (bias_ != nullptr) {
       const std::vector<float> bias = values(*bias_);
       if (static_cast<std::int64_t>(bias.size()) != logits.width()) throw FormatError(fmt::format("{}: {} values for {} logits", bias_->full_name, bias.size(), logits.width()));
