@@ -184,7 +184,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l system -d 'with --c
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l pair -d 'of encoders: the second text, such as the one that a question is about' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids -d 'the prompt as token ids, such as 1,15,7' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l ids-file -d 'prompts as token ids from a JSON file' -r -F
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, for encoders and encoder-decoders' -r -F
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l input -d 'named input tensors from a safetensors file, a picture (PNG, JPEG) or sound (WAV)' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l greedy -d 'take the likeliest token in each step, whatever generation_config.json says'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l temperature -d 'draw tokens, with scores divided by T; 0 draws none' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l top-k -d 'draw from the N likeliest tokens' -x

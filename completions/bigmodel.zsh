@@ -290,7 +290,7 @@ _bigmodel() {
             '--pair[of encoders\: the second text, such as the one that a question is about]:TEXT: ' \
             '--ids[the prompt as token ids, such as 1,15,7]:IDS: ' \
             '--ids-file[prompts as token ids from a JSON file]:FILE:_files' \
-            '--input[named input tensors from a safetensors file, for encoders and encoder-decoders]:FILE:_files' \
+            '--input[named input tensors from a safetensors file, a picture (PNG, JPEG) or sound (WAV)]:FILE:_files' \
             '--greedy[take the likeliest token in each step, whatever generation_config.json says]' \
             '--temperature[draw tokens, with scores divided by T; 0 draws none]:T: ' \
             '--top-k[draw from the N likeliest tokens]:N: ' \
