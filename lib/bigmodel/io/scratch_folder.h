@@ -5,12 +5,15 @@
 #include <filesystem>
 #include <string_view>
 
+#include "bigmodel/io/unique_fd.h"
+
 namespace bigmodel {
 
-/// Removed with everything in it. One thread.
+/// Removed with everything in it. Locked while it is in use, so that the next one for the same target and purpose can tell what a process that was
+/// killed left behind, and removes it. One thread.
 class ScratchFolder {
  public:
-  /// `.NAME-PURPOSE-PID` beside `target`, whose parent is there. Throws IoError.
+  /// `.NAME-PURPOSE-PID` beside `target`, whose parent is there. Throws IoError. Leftovers are kept where the file system has no locks.
   ScratchFolder(const std::filesystem::path& target, std::string_view purpose);
   ~ScratchFolder();
   ScratchFolder(const ScratchFolder&) = delete;
@@ -19,6 +22,7 @@ class ScratchFolder {
 
  private:
   std::filesystem::path path_;
+  UniqueFd lock_;
 };
 
 }  // namespace bigmodel
