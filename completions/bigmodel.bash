@@ -110,6 +110,7 @@ _bigmodel() {
       case $prev in
         --resize-vocab) COMPREPLY=(); return ;;
         --pad-to-multiple-of) COMPREPLY=(); return ;;
+        --prune-heads) COMPREPLY=(); return ;;
         --output|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --max-shard-size|-s) COMPREPLY=(); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -122,7 +123,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--resize-vocab --pad-to-multiple-of --mean-resizing --no-mean-resizing --output --max-shard-size --force --arch-dir --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--resize-vocab --pad-to-multiple-of --mean-resizing --no-mean-resizing --prune-heads --output --max-shard-size --force --resume --arch-dir --variant --under --subfolder --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
       fi
@@ -234,6 +235,9 @@ _bigmodel() {
         --bandwidth) COMPREPLY=(); return ;;
         --context) COMPREPLY=(); return ;;
         --dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --storage-dtype) COMPREPLY=($(compgen -W "$(bigmodel __complete dtypes 2>/dev/null)" -- "$cur")); return ;;
+        --skip-modules-pattern) COMPREPLY=(); return ;;
+        --skip-modules-classes) COMPREPLY=(); return ;;
         --threads) COMPREPLY=(); return ;;
         --device-map) COMPREPLY=(); return ;;
         --max-memory) COMPREPLY=(); return ;;
@@ -247,7 +251,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --threads --device-map --max-memory --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -11,7 +11,7 @@ complete -c bigmodel -l no-config -d 'read no config file'
 complete -c bigmodel -n __fish_use_subcommand -a estimate-memory -d 'how much memory a model needs'
 complete -c bigmodel -n __fish_use_subcommand -a shard -d 'cut a checkpoint into shards, merge it, or convert it'
 complete -c bigmodel -n __fish_use_subcommand -a verify -d 'check a checkpoint: its files, its index, its tensors'
-complete -c bigmodel -n __fish_use_subcommand -a edit -d 'change a checkpoint\'s vocabulary size'
+complete -c bigmodel -n __fish_use_subcommand -a edit -d 'change a checkpoint\'s vocabulary size, take out attention heads'
 complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, one name\'s origin, or what weight files hold'
@@ -98,9 +98,11 @@ complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l resize-vocab -d 't
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l pad-to-multiple-of -d 'round N up to a multiple of M' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l mean-resizing -d 'new tokens start as the mean of the old ones; the default'
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l no-mean-resizing -d 'new tokens start as zeros'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l prune-heads -d 'heads to take out, such as "0:1,3;5:0": heads 1 and 3 of layer 0, head 0 of layer 5' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -s o -l output -d 'where to write' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -s s -l max-shard-size -d 'the most bytes of tensors in one file' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l force -d 'replace the weights that are in the output folder'
+complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l resume -d 'keep the files that an interrupted run of the same call finished'
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l arch-dir -d 'read architecture descriptions (*.arch) of FOLDER too' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l variant -d 'take the weight files of a variant: fp16 is model.fp16.safetensors' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from edit' -l under -d 'of a nested PyTorch file: take the tensors below KEY, such as state_dict, model or module' -x
@@ -207,6 +209,9 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l plan -d 'show what 
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l bandwidth -d 'what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l context -d 'tokens of a sequence, prompt and new ones, that there must be room for' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l storage-dtype -d 'what weights of linear and convolution layers are kept in between uses: float8_e4m3fn, float8_e5m2, bfloat16 or float16' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-pattern -d 'with --storage-dtype: modules whose name the expression is found in are left alone, and all below them' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-classes -d 'with --storage-dtype: the same by class name' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much RAM may be taken, such as cpu=8GiB' -x

@@ -33,7 +33,7 @@ _bigmodel() {
         'estimate-memory:how much memory a model needs'
         'shard:cut a checkpoint into shards, merge it, or convert it'
         'verify:check a checkpoint\: its files, its index, its tensors'
-        'edit:change a checkpoint'\''s vocabulary size'
+        'edit:change a checkpoint'\''s vocabulary size, take out attention heads'
         'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, one name'\''s origin, or what weight files hold'
@@ -160,9 +160,11 @@ _bigmodel() {
             '--pad-to-multiple-of[round N up to a multiple of M]:M: ' \
             '--mean-resizing[new tokens start as the mean of the old ones; the default]' \
             '--no-mean-resizing[new tokens start as zeros]' \
+            '--prune-heads[heads to take out, such as "0\:1,3;5\:0"\: heads 1 and 3 of layer 0, head 0 of layer 5]:LAYER\:HEADS: ' \
             {-o,--output}'[where to write]:FOLDER:_files' \
             {-s,--max-shard-size}'[the most bytes of tensors in one file]:SIZE: ' \
             '--force[replace the weights that are in the output folder]' \
+            '--resume[keep the files that an interrupted run of the same call finished]' \
             '*--arch-dir[read architecture descriptions (*.arch) of FOLDER too]:FOLDER:_files' \
             '--variant[take the weight files of a variant\: fp16 is model.fp16.safetensors]:NAME: ' \
             '--under[of a nested PyTorch file\: take the tensors below KEY, such as state_dict, model or module]:KEY: ' \
@@ -313,6 +315,9 @@ _bigmodel() {
             '*--bandwidth[what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s]:DEVICE=RATE: ' \
             '--context[tokens of a sequence, prompt and new ones, that there must be room for]:N: ' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
+            '--storage-dtype[what weights of linear and convolution layers are kept in between uses\: float8_e4m3fn, float8_e5m2, bfloat16 or float16]:DTYPE:_bigmodel_dtypes' \
+            '*--skip-modules-pattern[with --storage-dtype\: modules whose name the expression is found in are left alone, and all below them]:REGEX: ' \
+            '*--skip-modules-classes[with --storage-dtype\: the same by class name]:CLASS: ' \
             '--threads[threads that compute; without it as many as this process may use]:N: ' \
             '--device-map[where weights lie\: auto, cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
             '*--max-memory[with --device-map auto\: how much RAM may be taken, such as cpu=8GiB]:DEVICE=SIZE: ' \

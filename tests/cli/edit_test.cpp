@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `bigmodel edit` from outside: a vocabulary that grows, shrinks and is refused.
+// `bigmodel edit` from outside: a vocabulary that grows, shrinks and is refused; heads that are taken out.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -93,6 +93,30 @@ TEST_SUITE("cli/edit") {
     CHECK(at.run({"run", "zeros", "--ids", "1,2", "--max-new-tokens", "2"}).exit_code == 0);
   }
 
+  TEST_CASE("heads are taken out, with another vocabulary at once, and every command reads what is left") {
+    const EditFolder at(true, {"--dtype", "bfloat16"});
+    const RunResult r = at.edit({"--prune-heads", "0:0,1;1:2,3", "--resize-vocab", "100", "-o", "small", "--json"});
+    CHECK_MESSAGE(r.exit_code == 0, r.err);
+    CHECK(faults_of("edit", r.out) == "");
+    const Json json = Json::parse(r.out);
+    CHECK(json["pruned_heads"] == Json{{"0", {0, 1}}, {"1", {2, 3}}});
+    CHECK(json["vocab_size"] == 100);
+    CHECK(json["resized"].size() == 9);
+    CHECK(Json::parse(read_file(at.folder / "small/config.json", 10000))["pruned_heads"] == json["pruned_heads"]);
+    const Checkpoint small = open_checkpoint(at.folder / "small");
+    CHECK(small.find("model.layers.0.self_attn.q_proj.weight")->shape == Shape{16, 32});
+    CHECK(small.find("model.layers.0.self_attn.k_proj.weight")->shape == Shape{8, 32});
+    CHECK(small.find("model.layers.1.self_attn.o_proj.weight")->shape == Shape{32, 16});
+    CHECK(at.run({"verify", "small"}).exit_code == 0);
+    CHECK(at.run({"run", "small", "--ids", "1,99", "--max-new-tokens", "2"}).exit_code == 0);
+    CHECK(at.run({"estimate-memory", "small", "--exact", "--class", "auto"}).exit_code == 0);
+    // What is gone is passed over; the numbers stay those of the whole model.
+    CHECK(at.run({"edit", "small", "--prune-heads", "0:0,1", "-o", "same"}).exit_code == 0);
+    CHECK(open_checkpoint(at.folder / "same").tensor_bytes() == small.tensor_bytes());
+    CHECK(at.run({"edit", "small", "--prune-heads", "0:2,3", "-o", "none"}).exit_code == 2);
+    CHECK(at.entries() == 4);
+  }
+
   TEST_CASE("what cannot be edited ends with its own exit code, and leaves nothing") {
     const EditFolder at(true);
     at.folder.write("full/x", "x");
@@ -110,6 +134,11 @@ TEST_SUITE("cli/edit") {
       CHECK(at.entries() == entries);
     };
     fails({"m", "-o", "n"}, 2, "nothing to change");
+    fails({"m", "--prune-heads", "0:1", "--no-mean-resizing", "-o", "n"}, 2, "belongs to --resize-vocab");
+    fails({"m", "--prune-heads", "0=1", "-o", "n"}, 2, "write LAYER:HEAD,HEAD");
+    fails({"m", "--prune-heads", "0:1", "-o", "n"}, 6, "heads 0 to 1 share one key and value head");
+    fails({"m", "--prune-heads", "0:0,1,2,3", "-o", "n"}, 2, "would have no head left");
+    fails({"m", "--prune-heads", "7:0,1", "-o", "n"}, 2, "there is no layer 7, expected 0 to 1");
     fails({"m", "--resize-vocab", "97"}, 2, "give --output");
     fails({"m", "--resize-vocab", "0", "-o", "n"}, 2, "expected 1 or more");
     fails({"m", "--resize-vocab", "97", "--pad-to-multiple-of", "0", "-o", "n"}, 2, "expected 1 or more");

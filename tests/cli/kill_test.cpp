@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// kill -9 at random moments of `bigmodel shard`, then --resume: nothing half done is ever seen, and the end is that of an
+// kill -9 at random moments of `bigmodel shard`, then --resume, and of `bigmodel edit`: nothing half done is ever seen, and the end is that of an
 // undisturbed run; and Ctrl-C at random moments of `bigmodel run`. BIGMODEL_TEST_KILLS sets the number of kills for each way of writing (16 without it).
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -169,6 +169,39 @@ TEST_SUITE("cli/kill") {
       for (const auto& [name, digest] : files_of(folder / "m")) CHECK_FALSE(name.starts_with("."));
     }
     MESSAGE(kills << " kills, " << without_index << " of them seen while names were changing hands");
+  }
+
+  TEST_CASE("an edit that is killed at any moment leaves all or nothing, and the same call, with --resume or without, clears up and completes it") {
+    const TempFolder folder;
+    make_model(folder, "m");
+    const auto source = files_of(folder / "m");
+    const auto args = [&](const char* output, bool resume) {
+      std::vector<std::string> out{"edit", (folder / "m").string(), "--resize-vocab", "2100", "--prune-heads", "0:1;4:0,2", "-s", "900KB", "-o", (folder / output).string()};
+      if (resume) out.emplace_back("--resume");
+      return out;
+    };
+    const microseconds whole = time_of(args("want", false));
+    const auto want = files_of(folder / "want");
+    std::mt19937 random(20240120);
+    int kills = 0, rounds = 0, leftovers = 0;
+    while (kills < kills_wanted()) {
+      const bool resume = ++rounds % 2 == 0;
+      for (bool done = false; !done;) {
+        const bool complete = fs::exists(folder / "out");
+        const auto code = ended_before(moment(random, whole), args("out", resume));
+        done = code.has_value();
+        kills += done ? 0 : 1;
+        if (done && *code != 0) CHECK((complete && *code == 2));
+        if (!done && fs::exists(folder / "out")) CHECK(files_of(folder / "out") == want);
+        if (!done) leftovers += files_of(folder.path()).size() > (fs::exists(folder / "out") ? 4U : 3U) ? 1 : 0;
+        if (kills > 50 * kills_wanted()) break;
+      }
+      CHECK(files_of(folder / "out") == want);
+      CHECK(files_of(folder / "m") == source);
+      CHECK(files_of(folder.path()).size() == 4);
+      fs::remove_all(folder / "out");
+    }
+    MESSAGE(kills << " kills in " << rounds << " rounds, " << leftovers << " left hidden folders behind");
   }
 
   TEST_CASE("Ctrl-C at any moment of a run ends it by that signal and leaves no part of a file") {

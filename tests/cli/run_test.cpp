@@ -133,6 +133,42 @@ TEST_SUITE("cli/run") {
     }
   }
 
+  TEST_CASE("weights kept in eight bits give the same logits wherever they lie, take less room, and skipping all of them is the plain run") {
+    const TempFolder folder;
+    const auto logits = [&](const std::vector<std::string>& more, Json* json = nullptr) {
+      const std::string file = (folder / "logits.safetensors").string();
+      std::vector<std::string> args{"run", llama(), "--ids", "5,9,31,7", "--max-new-tokens", "2", "--dtype", "float32", "--logits", file, "--json"};
+      args.insert(args.end(), more.begin(), more.end());
+      const RunResult r = run_binary(args);
+      CHECK_MESSAGE(r.exit_code == 0, r.err);
+      if (json != nullptr) *json = Json::parse(r.out);
+      std::ifstream in(file, std::ios::binary);
+      return std::string((std::istreambuf_iterator<char>(in)), {});
+    };
+    Json whole, small;
+    const std::string plain = logits({}, &whole), eight = logits({"--storage-dtype", "float8_e4m3fn"}, &small);
+    CHECK(eight != plain);
+    CHECK(small["storage_dtype"] == "float8_e4m3fn");
+    CHECK(faults_of("run", small.dump()) == "");
+    CHECK(small["placement"]["ram_bytes"].get<std::int64_t>() < whole["placement"]["ram_bytes"].get<std::int64_t>());
+    CHECK(logits({"--storage-dtype", "float8_e4m3fn", "--device-map", "disk"}) == eight);
+    CHECK(logits({"--storage-dtype", "float8_e5m2"}) != eight);
+    CHECK(logits({"--storage-dtype", "bfloat16"}) == plain);   // as they are stored
+    CHECK(logits({"--storage-dtype", "float8_e5m2", "--skip-modules-classes", "LlamaForCausalLM"}) == plain);
+    CHECK(logits({"--storage-dtype", "float8_e5m2", "--skip-modules-pattern", "self_attn,mlp,^lm_head$"}) == plain);
+    CHECK(logits({"--storage-dtype", "float8_e4m3fn", "--skip-modules-pattern", "mlp"}) != eight);
+    const auto fails = [](const std::vector<std::string>& more, const char* words) {
+      std::vector<std::string> args{"run", llama(), "--ids", "1"};
+      args.insert(args.end(), more.begin(), more.end());
+      const RunResult r = run_binary(args);
+      CHECK(r.exit_code == 2);
+      CHECK_MESSAGE(r.err.find(words) != std::string::npos, r.err);
+    };
+    fails({"--storage-dtype", "int8"}, "expected float8_e4m3fn, float8_e5m2, bfloat16 or float16");
+    fails({"--skip-modules-pattern", "mlp"}, "belongs to --storage-dtype");
+    fails({"--storage-dtype", "float16", "--skip-modules-pattern", "("}, "skip pattern '('");
+  }
+
   TEST_CASE("prompts of different lengths come out as each alone") {
     const TempFolder folder;
     const std::string file = folder.write("ids.json", "[[5, 9, 31, 7], [8, 2]]").string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// bigmodel edit: another vocabulary size for a checkpoint.
+// bigmodel edit: another vocabulary size for a checkpoint, or fewer attention heads.
 #pragma once
 
 #include "commands/command.h"

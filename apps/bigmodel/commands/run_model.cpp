@@ -69,7 +69,36 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
       else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
     }
   }
-  return auto_device_map(model.graph, {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = ram, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences});
+  return auto_device_map(model.planned(), {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = std::max<std::int64_t>(ram - model.cast_bytes, 0), .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences});
+}
+
+/// --storage-dtype, and what it makes of the model.
+void plan_casting(RunModel& model, const Options& options) {
+  const std::optional<DType> storage = options.find_dtype_value("storage-dtype");
+  for (const char* name : {"skip-modules-pattern", "skip-modules-classes"}) {
+    if (!storage && options.given(name)) throw UsageError(fmt::format("--{}: belongs to --storage-dtype", name));
+  }
+  if (!storage) return;
+  switch (*storage) {
+    case DType::float8_e4m3fn:
+    case DType::float8_e5m2:
+    case DType::bfloat16:
+    case DType::float16: break;
+    default: throw UsageError(fmt::format("--storage-dtype: weights are not kept in {}, expected float8_e4m3fn, float8_e5m2, bfloat16 or float16", name(*storage)));
+  }
+  model.casting = {.storage_dtype = *storage, .compute_dtype = model.dtype, .skip_modules_pattern = options.list("skip-modules-pattern"), .skip_modules_classes = options.list("skip-modules-classes")};
+  model.small_graph = with_layerwise_casting(model.graph, *model.casting);
+  const std::unordered_set<std::string> names = layerwise_cast_weights(model.graph, *model.casting);
+  std::string layer;
+  std::int64_t bytes = 0;
+  for_each_tensor(*model.small_graph, [&](const TensorVisit& visit) {
+    if (!names.contains(visit.name)) return;
+    const std::string owner = visit.name.substr(0, visit.name.rfind('.'));
+    bytes = (owner == layer ? bytes : 0) + byte_count(model.dtype, element_count(visit.tensor.shape, visit.name));
+    layer = owner;
+    model.cast_bytes = std::max(model.cast_bytes, bytes);
+  });
+  if (names.empty()) model.warnings.push_back("--storage-dtype: no layer is kept smaller: none is linear, or all are skipped or tied");
 }
 
 /// Refuses a checkpoint with NaN or infinite values.
@@ -109,6 +138,22 @@ std::vector<OptionSpec> placement_option_rows() {
        .choices = {"int8", "int4"},
        .more = "32 neighbours of a row share a float16 factor (8.5 and 4.5 bits a weight). Embeddings, heads, routers, norms and biases stay as they are. "
                "Weights that are streamed from disk are read as they are stored and quantised in every pass."},
+      {.name = "storage-dtype",
+       .kind = ValueKind::dtype,
+       .value_name = "DTYPE",
+       .help = "what weights of linear and convolution layers are kept in between uses: float8_e4m3fn, float8_e5m2, bfloat16 or float16",
+       .more = "They are cast to --dtype for the time of their layer's forward (accelerate's layerwise casting). Layers whose weight is tied to another's are "
+               "left alone. The result is that of the rounded weights."},
+      {.name = "skip-modules-pattern",
+       .kind = ValueKind::text,
+       .value_name = "REGEX",
+       .help = "with --storage-dtype: modules whose name the expression is found in are left alone, and all below them",
+       .list = ListStyle::commas},
+      {.name = "skip-modules-classes",
+       .kind = ValueKind::text,
+       .value_name = "CLASS",
+       .help = "with --storage-dtype: the same by class name",
+       .list = ListStyle::commas},
       {.name = "threads",
        .kind = ValueKind::integer,
        .value_name = "N",
@@ -159,12 +204,16 @@ RunModel find_run_model(const Options& options, Session& session) {
   for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
   out.dtype = run_dtype(options, out);
   if (options.given("quantize")) {
+    if (options.given("storage-dtype")) throw UsageError("--quantize: a second form of the weights beside --storage-dtype", "give one of the two");
     out.quantize = options.text("quantize") == "int8" ? DType::q8_0 : DType::q4_0;
     for (std::string& name : quantizable_weights(out.graph)) out.special_dtypes.emplace_back(std::move(name), *out.quantize);
     if (out.special_dtypes.empty()) throw UnsupportedError(fmt::format("--quantize: {} has no matrices that can be", out.graph.class_name), "leave it out");
     out.warnings.push_back(fmt::format("{} matrices are quantised to {} while they are loaded: the results are not exact", out.special_dtypes.size(), options.text("quantize")));
     session.notes.warning(out.warnings.back());
   }
+  const std::size_t noted = out.warnings.size();
+  plan_casting(out, options);
+  for (std::size_t i = noted; i < out.warnings.size(); ++i) session.notes.warning(out.warnings[i]);
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
@@ -186,6 +235,7 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   dispatch.dtype = model.dtype;
   dispatch.quantization = model.quantization;
   dispatch.quantize = model.quantize;
+  dispatch.casting = model.casting;
   dispatch.work = session.work;
   dispatch.pool = model.pool.get();
   if (model.init_seed) {

@@ -33,12 +33,17 @@ struct RunModel {
   DType dtype = DType::float32;
   std::optional<DType> quantize;             ///< --quantize: q8_0 or q4_0
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of the weights that it is about
+  std::optional<LayerwiseCasting> casting;   ///< --storage-dtype
+  std::optional<MetaGraph> small_graph;      ///< with those weights as they are kept
+  std::int64_t cast_bytes = 0;               ///< of the largest layer that is cast for its forward
   std::optional<std::uint64_t> init_seed;    ///< of tensors that the checkpoint lacks; none: they are an error
   std::vector<std::string> assumptions, warnings;
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<LoadedModel> loaded;       ///< last: it uses the pool
   double load_s = 0;
 
+  /// For planning: what the weights take.
+  const MetaGraph& planned() const { return small_graph ? *small_graph : graph; }
   bool is_demo() const { return demo.has_value(); }
 };
 

@@ -68,7 +68,7 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
   const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
-  out.predicted = predict_time(placement_parts(model.graph, engine_placement(request)), out.map, speeds, size.sequences);
+  out.predicted = predict_time(placement_parts(model.planned(), engine_placement(request)), out.map, speeds, size.sequences);
   std::vector<DeviceKey> devices;
   for (const TierLoad& tier : out.predicted.tiers) {
     devices.push_back(tier.device);
@@ -80,7 +80,7 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
   PlacementRequest whole = engine_placement(request);
   whole.no_split = model.graph.no_split_modules;
   std::int64_t streamed = 0, largest = 0;
-  for (const PlacementPart& part : placement_parts(model.graph, whole)) {
+  for (const PlacementPart& part : placement_parts(model.planned(), whole)) {
     const std::int64_t bytes = part.weights_bytes + part.buffers_bytes;
     if (bytes == 0 || device_of(out.map, part.names.front()) != "disk") continue;
     ++streamed;
@@ -92,7 +92,8 @@ RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& s
                                                                          .context = std::max<std::int64_t>(size.tokens, 1),
                                                                          .dtype = DType::float32,
                                                                          .all_logits = options.given("logits")})
-                            .peak_bytes;
+                            .peak_bytes +
+                        model.cast_bytes;
   out.program_bytes = resident_bytes();
   return out;
 }

@@ -34,6 +34,7 @@ double RunResult::tokens_per_second() const {
 void RunResult::describe(const RunModel& from, RunPlan planned) {
   model = from.found;
   dtype = from.dtype;
+  if (from.casting) storage_dtype = from.casting->storage_dtype;
   assumptions = from.assumptions;
   if (!planned.assumed_speeds.empty()) assumptions.push_back(fmt::format("the prediction takes {}", planned.assumed_speeds));
   warnings = from.warnings;
@@ -64,6 +65,7 @@ Json run_json(const RunResult& result, const MetaGraph& graph) {
   const GenerateResult& g = result.generated;
   Json json = model_json("run", result.model, graph);
   json["dtype"] = std::string(name(result.dtype));
+  if (result.storage_dtype) json["storage_dtype"] = std::string(name(*result.storage_dtype));
   json["prompt_ids"] = result.prompt_ids;
   json["output_ids"] = g.ids;
   json["texts"] = result.texts;

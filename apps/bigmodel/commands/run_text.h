@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ namespace bigmodel::app {
 struct RunResult {
   FoundModel model;
   DType dtype = DType::float32;
+  std::optional<DType> storage_dtype;      ///< of weights that are kept smaller than they are run in
   std::vector<std::vector<std::int64_t>> prompt_ids;   ///< of each prompt, without padding
   GenerateResult generated;
   NamedTensors outputs;             ///< of a model that does not generate

@@ -132,6 +132,26 @@ ConversionCounts convert_elements(DType from, std::span<const std::byte> in, DTy
     for (std::size_t i = 0; i < count; ++i) store(out.data() + 4 * i, static_cast<std::uint32_t>(load<std::uint16_t>(in.data() + 2 * i)) << 16);
     return counts;
   }
+  if (in_item == 1 && out_item > 1 && count >= 1024) {
+    // Of eight bits there are 256 values, all of which wider formats hold.
+    std::array<std::byte, 256> every;
+    for (std::size_t i = 0; i < every.size(); ++i) every[i] = static_cast<std::byte>(i);
+    std::array<double, 256> value;
+    element_values(from, every, value);
+    std::array<std::byte, 256 * 8> table;
+    for (std::size_t i = 0; i < value.size(); ++i) from_double(value[i], to, table.data() + out_item * i);
+    const auto look_up = [&]<std::size_t kItem>() {
+      for (std::size_t i = 0; i < count; ++i) std::memcpy(out.data() + kItem * i, table.data() + kItem * static_cast<std::size_t>(in[i]), kItem);
+    };
+    if (out_item == 2) {
+      look_up.template operator()<2>();
+    } else if (out_item == 4) {
+      look_up.template operator()<4>();
+    } else {
+      look_up.template operator()<8>();
+    }
+    return counts;
+  }
   std::array<double, 1024> values;
   std::array<double, 1024> backs;
   for (std::size_t done = 0; done < count;) {

@@ -27,10 +27,10 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Everything that decides the bytes of the output, and that the source is still the same.
-std::string plan_digest(const Checkpoint& checkpoint, const ShardJob& job) {
+std::string plan_digest(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& options) {
   Sha256 hash;
   const auto put = [&](const std::string& text) { hash.update(std::as_bytes(std::span(text))); };
-  for (const CheckpointFile& file : checkpoint.files) {
+  for (const CheckpointFile& file : options.made_of != nullptr ? *options.made_of : checkpoint.files) {
     put(fmt::format("{}\n{} {} {} {}\n", file.path.string(), file.identity.device, file.identity.inode, file.identity.size_bytes, file.identity.modified_ns));
   }
   for (const CheckpointTensor& tensor : checkpoint.tensors) {
@@ -44,6 +44,7 @@ std::string plan_digest(const Checkpoint& checkpoint, const ShardJob& job) {
     }
   }
   put(job.index_text);
+  put(options.made_how);
   return hash.finish_hex();
 }
 
@@ -160,7 +161,7 @@ class ShardRun {
     const fs::path parent = target_.places.journal.parent_path().empty() ? fs::path(".") : target_.places.journal.parent_path();
     if (std::error_code error; !fs::is_directory(parent, error)) throw NotFoundError(fmt::format("{}: no such folder", parent.string()), "make it first");
     CommitJournal journal(target_.places.journal, disk_);
-    const std::string plan = plan_digest(checkpoint_, job_);
+    const std::string plan = plan_digest(checkpoint_, job_, options_);
     std::error_code ignored;
     const bool staged = fs::is_directory(target_.places.staging, ignored);
     if (journal.content().plan == plan && target_.fresh && !staged && finished_output_is_there(journal)) {

@@ -21,6 +21,10 @@ struct WriteOptions {
   bool force = false;
   bool resume = false;            ///< keep the shards that an interrupted run of the same job finished
   bool read_back = false;         ///< compare each file's digest with what the medium holds (always done in place)
+  /// Where the checkpoint's files were made for this run alone: those that they were made of, and how, which tell an interrupted run of the same
+  /// job. Null: the checkpoint's own.
+  const std::vector<CheckpointFile>* made_of = nullptr;
+  std::string made_how;
   CopyOptions copy;
   const Disk* disk = nullptr;     ///< nullptr: the real one
 };

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/checkpoint/random_tensors.h"
 #include "bigmodel/core/checked_math.h"
 #include "bigmodel/core/error.h"
@@ -41,7 +43,7 @@ std::unique_ptr<LoadedModel> from_pretrained(spec::SpecLibrary& library, const f
   const DType dtype = run_dtype(options.dtype, graph);
   DeviceMap map = map_of(options, graph, dtype);
   return load_checkpoint_and_dispatch(std::move(graph), open_checkpoint(folder, {.disk = options.disk}),
-                                      {.device_map = std::move(map), .dtype = dtype, .quantization = quantization_method(config), .disk = options.disk, .pool = options.pool, .work = options.work});
+                                      {.device_map = std::move(map), .dtype = dtype, .quantization = quantization_method(config), .casting = options.casting, .config_text = config.text, .disk = options.disk, .pool = options.pool, .work = options.work});
 }
 
 std::unique_ptr<LoadedModel> from_config(spec::SpecLibrary& library, const Config& config, const std::string& dtype, std::uint64_t seed) {
@@ -63,12 +65,24 @@ std::unique_ptr<LoadedModel> from_config(spec::SpecLibrary& library, const Confi
     }
     tensors.push_back(std::move(t));
   });
-  return load_checkpoint_and_dispatch(std::move(graph), random_checkpoint(std::move(tensors), seed), {.dtype = run});
+  return load_checkpoint_and_dispatch(std::move(graph), random_checkpoint(std::move(tensors), seed), {.dtype = run, .config_text = config.text});
 }
 
 ShardReport save_pretrained(const LoadedModel& model, const fs::path& folder, const SavePretrained& options) {
-  const Checkpoint& checkpoint = model.weights().checkpoint();
-  const ShardJob job = plan_shard_job(checkpoint, {.max_shard_size_bytes = options.max_shard_size_bytes, .format = options.format, .dtype = model.dtype()});
+  static const Disk kReal;
+  EditedCheckpoint edited{model.weights().checkpoint(), nullptr, {}};
+  std::vector<std::unique_ptr<ScratchFolder>> scratch;
+  for (const CheckpointEdit& edit : model.edits()) {
+    edited = edit_checkpoint(edited.checkpoint, edit, folder, kReal, options.work);
+    scratch.push_back(std::move(edited.scratch));
+  }
+  const Checkpoint& checkpoint = edited.checkpoint;
+  ShardJob job = plan_shard_job(checkpoint, {.max_shard_size_bytes = options.max_shard_size_bytes, .format = options.format, .dtype = model.dtype()});
+  const auto is_config = [](const fs::path& p) { return p.filename() == "config.json"; };
+  if (!model.config_text().empty() && (!model.edits().empty() || std::ranges::none_of(job.side_files, is_config))) {
+    std::erase_if(job.side_files, is_config);
+    job.side_texts.emplace_back("config.json", model.config_text());
+  }
   return write_shards(checkpoint, job, {.output = folder, .force = options.force}, options.work);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -21,6 +22,7 @@ struct FromPretrained {
   std::variant<std::monostate, std::string, DeviceMap> device_map;
   std::int64_t max_memory_bytes = 0;      ///< of RAM, for "auto"; 0: what this process can take
   std::string dtype = "float32";          ///< what the model is run in; "auto": the config's
+  std::optional<LayerwiseCasting> casting;   ///< weights of linear layers kept smaller than they are run in (DispatchOptions::casting)
   const Disk* disk = nullptr;             ///< nullptr: the real one
   ThreadPool* pool = nullptr;             ///< must outlive the model
   WorkContext work;
@@ -42,7 +44,7 @@ struct SavePretrained {
 };
 
 /// Weights in the dtype that the model runs in, cut into shards, with its config, generation_config and the other files beside them; of tied names
-/// one is kept. The folder appears whole or not at all. Weights pass through in chunks, wherever they lie.
+/// one is kept. A model that was changed (engine/model_surgery.h) is written as it is now, with its config. The folder appears whole or not at all. Weights pass through in chunks, wherever they lie.
 /// Throws what plan_shard_job and write_shards throw.
 ShardReport save_pretrained(const LoadedModel& model, const std::filesystem::path& folder, const SavePretrained& options = {});
 

@@ -126,6 +126,59 @@ void bind_root(Module& root, const MetaGraph& graph) {
 LoadedModel::LoadedModel(MetaGraph graph, Checkpoint checkpoint, std::optional<Checkpoint> initial)
     : graph_(std::move(graph)), checkpoint_(std::move(checkpoint)), initial_(std::move(initial)) {}
 
+namespace {
+
+/// Layers of a bound tree whose weights casting keeps small.
+std::vector<Module*> cast_layers(Module& root, const LayerwiseCasting& casting) {
+  std::vector<Module*> out = layerwise_casting_modules(root, casting);
+  std::erase_if(out, [](const Module* m) {
+    return m->block() == nullptr || std::ranges::any_of(m->tensors(), [](const ModuleTensor& t) { return t.tie != nullptr; });
+  });
+  return out;
+}
+
+std::unordered_set<std::string> weights_of(const std::vector<Module*>& layers) {
+  std::unordered_set<std::string> out;
+  for (const Module* layer : layers) {
+    for (const ModuleTensor& t : layer->tensors()) {
+      if (is_floating_point(t.view.dtype)) out.insert(t.full_name);
+    }
+  }
+  return out;
+}
+
+std::shared_ptr<const ModuleTemplate> in_storage(const std::shared_ptr<const ModuleTemplate>& module, const std::string& name, const std::unordered_set<std::string>& names, DType storage) {
+  const auto full = [&](const std::string& own) { return name.empty() ? own : name + "." + own; };
+  auto out = std::make_shared<ModuleTemplate>(*module);
+  for (auto* list : {&out->parameters, &out->buffers}) {
+    for (TensorTemplate& t : *list) {
+      if (names.contains(full(t.name))) t.dtype = storage;
+    }
+  }
+  out->children.clear();
+  for (const ModuleChild& child : module->children) {
+    for (std::int64_t k = 0; k < child.count; ++k) {
+      const std::string own = child.name_at(k);
+      out->children.push_back({.name = own, .first_index = child.first_index + k, .count = 1, .module = in_storage(child.module, full(own), names, storage)});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::unordered_set<std::string> layerwise_cast_weights(const MetaGraph& graph, const LayerwiseCasting& casting) {
+  const std::unique_ptr<Module> root = build_module_tree(graph);
+  bind_root(*root, graph);
+  return weights_of(cast_layers(*root, casting));
+}
+
+MetaGraph with_layerwise_casting(const MetaGraph& graph, const LayerwiseCasting& casting) {
+  MetaGraph out = graph;
+  out.root = in_storage(graph.root, "", layerwise_cast_weights(graph, casting), casting.storage_dtype);
+  return out;
+}
+
 void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
 
 std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
@@ -134,6 +187,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   std::unique_ptr<LoadedModel> out(new LoadedModel(std::move(graph), std::move(checkpoint), options.initial));
   out->device_map_ = options.device_map;
   out->dtype_ = options.dtype;
+  out->config_text_ = options.config_text;
   out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
   const TierOf tier_of(options.device_map);
   out->root_ = build_module_tree(out->graph_);
@@ -143,7 +197,13 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   root.for_each([&](const Module& m) {
     if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
   });
-  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr);
+  std::vector<Module*> casts;
+  StorageCast storage;
+  if (options.casting) {
+    casts = cast_layers(root, *options.casting);
+    storage = {options.casting->storage_dtype, weights_of(casts)};
+  }
+  out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr, storage);
   if (options.quantize) out->store_->quantize(*options.quantize, quantizable_weights(out->graph_));
   const WeightStore& store = *out->store_;
 
@@ -219,7 +279,14 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
     out->placement_.disk_bytes += slabs.back().read_bytes;
     streamed.push_back(std::move(unit));
   }
-  if (slabs.empty()) return out;
+  // After the hooks that bring a layer's weights, so that they run inside of those.
+  const auto attach_casts = [&] {
+    for (Module* m : casts) m->add_hook(std::make_shared<LayerwiseCastingHook>(options.casting->storage_dtype, options.casting->compute_dtype), true);
+  };
+  if (slabs.empty()) {
+    attach_casts();
+    return out;
+  }
   // One slot is computed on while the next is read; modules around a layer that hold tensors of their own hold theirs meanwhile.
   std::size_t held = 1;
   for (const Unit& unit : streamed) {
@@ -252,6 +319,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
         .place_submodules = unit.whole,
         .only = [weights](const ModuleTensor& t) { return weights->contains(t.full_name); }}));
   }
+  attach_casts();
   return out;
 }
 

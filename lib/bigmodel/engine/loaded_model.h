@@ -6,11 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/core/progress.h"
 #include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/checkpoint_edit.h"
+#include "bigmodel/engine/hooks/layerwise_casting_hook.h"
 #include "bigmodel/engine/module.h"
 #include "bigmodel/engine/prefetcher.h"
 #include "bigmodel/engine/weight_store.h"
@@ -27,6 +30,12 @@ struct DispatchOptions {
   std::optional<DType> quantize;                       ///< q8_0 or q4_0: quantizable_weights() are put into such blocks when they are read
   /// Made-up tensors (random_tensors.h) by memory names, for what the checkpoint lacks; none: a missing tensor is an error.
   std::optional<Checkpoint> initial;
+  /// Weights of the layers that it chooses are kept in its storage dtype (rounded once, by way of `dtype`), in RAM as in streaming slots, and
+  /// cast for the time of their layer's forward by LayerwiseCastingHooks. Layers that a block reads without calling them, and those with a
+  /// tensor that is tied to another layer's, are left alone.
+  std::optional<LayerwiseCasting> casting;
+  /// config.json of the model, for what changes it (engine/model_surgery.h) and for saving; empty: neither.
+  std::string config_text;
   const Disk* disk = nullptr;                          ///< nullptr: the real one
   ThreadPool* pool = nullptr;                          ///< shares out the work of a pass; nullptr: the calling thread alone. Must outlive the model
   CpuIsa isa = best_cpu_isa();
@@ -56,10 +65,15 @@ class LoadedModel {
   const WeightStore& weights() const noexcept { return *store_; }
   /// What the weights are run in.
   DType dtype() const noexcept { return dtype_; }
+  /// config.json as the model is now; empty where it was loaded without one.
+  const std::string& config_text() const noexcept { return config_text_; }
+  /// What was changed since it was loaded, in order, for its files.
+  const std::vector<CheckpointEdit>& edits() const noexcept { return edits_; }
   const Prefetcher* prefetcher() const noexcept { return prefetcher_.get(); }
 
  private:
   friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
+  friend class Surgeon;
   LoadedModel(MetaGraph graph, Checkpoint checkpoint, std::optional<Checkpoint> initial);
 
   MetaGraph graph_;
@@ -67,6 +81,8 @@ class LoadedModel {
   std::optional<Checkpoint> initial_;
   DeviceMap device_map_;
   DType dtype_ = DType::float32;
+  std::string config_text_;
+  std::vector<CheckpointEdit> edits_;
   Placement placement_;
   CpuContext cpu_;
   std::unique_ptr<WeightStore> store_;
@@ -83,5 +99,11 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
 
 /// Throws UnsupportedError where the model's roles cannot be run; reads no weights.
 void check_runnable(const MetaGraph& graph);
+
+/// Names of the weights that such casting keeps in its storage dtype. Throws UsageError, and what check_runnable throws.
+std::unordered_set<std::string> layerwise_cast_weights(const MetaGraph& graph, const LayerwiseCasting& casting);
+
+/// The graph with those weights in the storage dtype, for planning.
+MetaGraph with_layerwise_casting(const MetaGraph& graph, const LayerwiseCasting& casting);
 
 }  // namespace bigmodel

@@ -168,22 +168,66 @@ ModuleTensor* Module::read_tensor(std::string_view name) {
 }
 
 void Module::check_idle(std::string_view action) const {
-  if (running_ > 0) throw UsageError(fmt::format("{}: a hook is {} while its forward runs", shown_name(*this), action), "wait for the pass to end");
+  if (running_ > 0) throw UsageError(fmt::format("{}: {} while its forward runs", shown_name(*this), action), "wait for the pass to end");
+}
+
+void BoundBlock::set_heads(std::int64_t, std::int64_t) { throw UnsupportedError("a block without heads: there is none to take out"); }
+
+void Module::reshape(ModuleTensor& tensor, StoredTensor value) {
+  const auto give = [&](Module& owner, ModuleTensor& t) {
+    TensorTemplate made = *t.meta;
+    made.shape = value.view.shape;
+    t.meta = &owner.own_templates_.emplace_back(std::move(made));
+    static_cast<StoredTensor&>(t) = value;
+  };
+  const std::shared_ptr<const char> token = tensor.tie;
+  give(*this, tensor);
+  if (token == nullptr) return;
+  root().for_each([&](Module& m) {
+    for (ModuleTensor& other : m.tensors_) {
+      if (&other != &tensor && other.tie == token) give(m, other);
+    }
+  });
+}
+
+void Module::set_role_property(std::string_view property, spec::Value value) {
+  BIGMODEL_ASSERT(meta_->block.has_value());
+  auto made = std::make_shared<ModuleTemplate>(*meta_);
+  auto& properties = made->block->properties;
+  const auto found = std::ranges::find(properties, property, [](const auto& p) { return std::string_view(p.first); });
+  if (found == properties.end()) {
+    properties.emplace_back(property, std::move(value));
+  } else {
+    found->second = std::move(value);
+  }
+  former_metas_.push_back(std::exchange(meta_, std::move(made)));
 }
 
 void Module::add_hook(std::shared_ptr<ModelHook> hook, bool append) {
-  check_idle("added");
-  if (append && hook_ != nullptr) {
-    std::shared_ptr<ModelHook> old = hook_;
-    remove_hook();
-    hook = std::make_shared<SequentialHook>(std::vector{std::move(old), std::move(hook)});
+  check_idle("a hook is added");
+  if (!append || hook_ == nullptr) {
+    run_init_hook(*hook, *this);
+    hook_ = std::move(hook);
+    return;
   }
-  run_init_hook(*hook, *this);
-  hook_ = std::move(hook);
+  const std::shared_ptr<ModelHook> old = hook_;
+  const bool dispatched = dispatched_;
+  remove_hook();
+  auto both = std::make_shared<SequentialHook>(std::vector{old, std::move(hook)});
+  try {
+    run_init_hook(*both, *this);
+  } catch (...) {
+    // As it was: with the hook that there was, on a model that is still dispatched.
+    run_init_hook(*old, *this);
+    hook_ = old;
+    dispatched_ = dispatched;
+    throw;
+  }
+  hook_ = std::move(both);
 }
 
 void Module::remove_hook() {
-  check_idle("removed");
+  check_idle("a hook is removed");
   dispatched_ = false;
   if (hook_ == nullptr) return;
   run_detach_hook(*hook_, *this);

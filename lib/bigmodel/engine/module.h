@@ -30,6 +30,8 @@ class BoundBlock {
   virtual std::vector<ModuleTensor*> matrices(Module& self) const;
   /// Weights of modules below that must not be: a router's scores choose.
   virtual std::vector<ModuleTensor*> exact_matrices(Module& self) const;
+  /// The attention's projections hold other numbers of heads from now on. Throws UnsupportedError for a block that has none.
+  virtual void set_heads(std::int64_t heads, std::int64_t kv_heads);
 };
 
 /// What becomes of a tensor in a pass.
@@ -104,13 +106,21 @@ class Module {
   /// The same for a block that is going to read it.
   ModuleTensor* read_tensor(std::string_view name);
 
+  /// Gives a tensor of this module other elements, also of another shape; names that are tied to it go with it. Not while the forward runs.
+  void reshape(ModuleTensor& tensor, StoredTensor value);
+
   /// Its block reads tensors of modules below without calling them: they must be there while it runs.
   bool reads_below = false;
 
   BoundBlock* block() const noexcept { return block_.get(); }
   void set_block(std::unique_ptr<BoundBlock> block) { block_ = std::move(block); }
+  /// What the module's role says, where its shape was changed: graph_of shows it, a block that is bound already does not see it.
+  void set_role_property(std::string_view property, spec::Value value);
+  /// Throws UsageError, naming what is done, while the module's forward runs.
+  void check_idle(std::string_view action) const;
 
-  /// Replaces the hook there was; with `append` both run, this one after it. Throws UsageError while the module's forward runs.
+  /// Replaces the hook there was; with `append` both run, this one after it. Throws UsageError while the module's forward runs, and what its
+  /// init_hook throws: the hook that there was is then still there.
   void add_hook(std::shared_ptr<ModelHook> hook, bool append = false);
   /// Throws UsageError while the module's forward runs.
   void remove_hook();
@@ -145,11 +155,11 @@ class Module {
   class Running;
   ModuleTensor& register_tensor(std::string_view name, TensorTemplate made, const Device& device, bool is_buffer);
   void rename(std::string name);
-  void check_idle(std::string_view action) const;
 
   std::string name_;
   std::shared_ptr<const ModuleTemplate> meta_;
-  std::list<TensorTemplate> own_templates_;   ///< of registered tensors
+  std::vector<std::shared_ptr<const ModuleTemplate>> former_metas_;   ///< whose tensor templates are still in use
+  std::list<TensorTemplate> own_templates_;   ///< of registered tensors and of those that got another shape
   std::list<ModuleTensor> tensors_;
   std::vector<std::unique_ptr<Module>> children_;
   Module* parent_ = nullptr;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another vocabulary size for a checkpoint: transformers' resize_token_embeddings as a rewrite of files.
+// Another vocabulary size for a checkpoint: transformers' resize_token_embeddings as a rewrite of files. In memory: engine/model_surgery.h.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <vector>
 
-#include "bigmodel/checkpoint/checkpoint.h"
-#include "bigmodel/core/progress.h"
-#include "bigmodel/io/scratch_folder.h"
+#include "bigmodel/engine/checkpoint_edit.h"
 #include "bigmodel/model/build_meta_graph.h"
 
 namespace bigmodel {
@@ -21,24 +17,24 @@ struct ResizeVocabulary {
   bool mean_resizing = true;
 };
 
-struct ResizedTensor {
-  std::string name;                       ///< in the checkpoint
-  Shape from, to;
+/// What a new size changes. Found by building the model under both configs, so that it holds for every described type.
+struct VocabularyEdit {
+  CheckpointEdit files;
+  std::vector<TensorEdit> memory;         ///< by names in memory, each tied one under every name
+  MetaGraph graph;                        ///< afterwards
+  std::int64_t size = 0;                  ///< after rounding
 };
 
-struct ResizedCheckpoint {
-  Checkpoint checkpoint;                  ///< unchanged tensors where they were, resized ones in `scratch`; to be written elsewhere
-  std::unique_ptr<ScratchFolder> scratch; ///< must outlive the reading
+/// Embeddings, heads and their biases are cut or get rows at their end. Throws UsageError (a size below 1), UnsupportedError (the config states no
+/// vocab_size, or the size shapes something else), and what build_meta_graph throws.
+VocabularyEdit plan_vocabulary(spec::SpecLibrary& library, const Config& config, const ResizeVocabulary& wanted, const std::string& class_name = "auto");
+
+struct ResizedCheckpoint : EditedCheckpoint {
   std::string config_text;                ///< config.json with the new size
   std::int64_t size = 0;                  ///< after rounding
-  std::vector<ResizedTensor> tensors;
 };
 
-/// Every tensor whose shape the config's vocabulary size decides is cut or gets rows at its end: embeddings, heads and their biases; tied names of
-/// one file stay tied. Found by building the model under both configs, so that it holds for every described type. The resized tensors are made
-/// anew in a hidden folder beside `output`, in chunks; `checkpoint` itself is not changed.
-/// Throws UsageError (a size below 1), UnsupportedError (the config states no vocab_size, or the size shapes something else), FormatError (the
-/// checkpoint is of another size), IoError, CancelledError.
+/// plan_vocabulary, then edit_checkpoint.
 ResizedCheckpoint resize_vocabulary(spec::SpecLibrary& library, const Config& config, const Checkpoint& checkpoint, const ResizeVocabulary& wanted,
                                     const std::filesystem::path& output, const Disk& disk, const WorkContext& work);
 

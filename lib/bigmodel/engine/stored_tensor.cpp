@@ -41,6 +41,16 @@ StoredTensor cast(const StoredTensor& tensor, DType dtype) {
   if (!can_convert(tensor.view.dtype, dtype)) {
     throw UnsupportedError(fmt::format("a tensor of {}: cannot be made {}", name(tensor.view.dtype), name(dtype)));
   }
+  if (tensor.device == &cpu_device()) {
+    StoredTensor made = meta_tensor(dtype, tensor.view.shape);
+    const auto size = static_cast<std::size_t>(made.size_bytes());
+    const std::shared_ptr<std::byte[]> memory = cpu_device().allocate(size);
+    convert_elements(tensor.view.dtype, {tensor.view.data, static_cast<std::size_t>(tensor.size_bytes())}, dtype, {memory.get(), size});
+    made.view.data = memory.get();
+    made.device = &cpu_device();
+    made.memory = memory;
+    return made;
+  }
   std::vector<std::byte> out(static_cast<std::size_t>(meta_tensor(dtype, tensor.view.shape).size_bytes()));
   convert_elements(tensor.view.dtype, bytes_of(tensor), dtype, out);
   return stored_tensor(dtype, tensor.view.shape, out, *tensor.device);

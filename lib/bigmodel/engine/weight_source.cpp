@@ -88,8 +88,15 @@ class Assembly {
     std::vector<std::byte> raw(static_cast<std::size_t>(tensor.size_bytes));
     reader_.read(tensor, 0, raw);
     if (tensor.dtype != source_.dtype) {
+      DType from = tensor.dtype;
+      if (source_.by_way_of && *source_.by_way_of != from) {
+        std::vector<std::byte> between(count * static_cast<std::size_t>(bit_size(*source_.by_way_of)) / 8);
+        convert_elements(from, raw, *source_.by_way_of, between);
+        raw = std::move(between);
+        from = *source_.by_way_of;
+      }
       std::vector<std::byte> converted(bytes);
-      convert_elements(tensor.dtype, raw, source_.dtype, converted);
+      convert_elements(from, raw, source_.dtype, converted);
       raw = std::move(converted);
     }
     copy(raw.data(), packed, to);
@@ -109,7 +116,13 @@ class Assembly {
       values.resize(static_cast<std::size_t>(count * columns));
       reader.read(first, count, values);
       converted.resize(static_cast<std::size_t>(count * columns * item_));
-      convert_elements(DType::float32, std::as_bytes(std::span(values)), source_.dtype, converted);
+      if (source_.by_way_of && *source_.by_way_of != DType::float32) {
+        std::vector<std::byte> between(static_cast<std::size_t>(count * columns) * static_cast<std::size_t>(bit_size(*source_.by_way_of)) / 8);
+        convert_elements(DType::float32, std::as_bytes(std::span(values)), *source_.by_way_of, between);
+        convert_elements(*source_.by_way_of, between, source_.dtype, converted);
+      } else {
+        convert_elements(DType::float32, std::as_bytes(std::span(values)), source_.dtype, converted);
+      }
       for (std::int64_t r = 0; r < count; ++r) {
         std::int64_t left = first + r, place = 0;
         for (std::size_t d = to.shape.size() - 1; d-- > 0;) {

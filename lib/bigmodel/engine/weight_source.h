@@ -30,6 +30,8 @@ struct WeightSource {
   Shape shape;            ///< in memory
   DType dtype = DType::float32;   ///< of the bytes in memory
   SourceForm form;
+  /// Bytes of another dtype are made this one first, and then `dtype`: weights that are kept smaller than they are run in. None: at once.
+  std::optional<DType> by_way_of;
 
   std::uint64_t size_bytes() const;
   /// The file tensor whose bytes are the tensor's, or null where bytes must be moved, converted or unpacked.

@@ -145,7 +145,7 @@ DType memory_dtype(const TensorTemplate& tensor, DType wanted, const std::vector
 
 }  // namespace
 
-WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method, const Checkpoint* initial)
+WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method, const Checkpoint* initial, const StorageCast& storage)
     : checkpoint_(checkpoint), first_names_(tied_names(graph)) {
   const NameFinder names(checkpoint);
   std::unordered_set<const CheckpointTensor*> used;
@@ -169,14 +169,19 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
                           "the checkpoint belongs to another config");
       }
       const bool packed = is_packed(*source);
-      const DType target = memory_dtype(*layout.tensor, dtype, files, packed);
+      DType target = memory_dtype(*layout.tensor, dtype, files, packed);
+      std::optional<DType> by_way_of;
+      if (storage.names.contains(layout.name) && is_floating_point(target)) {
+        by_way_of = resolved_dtype(*layout.tensor, dtype);
+        target = storage.dtype;
+      }
       for (const CheckpointTensor* t : files) {
         if (packed) break;
         if (t->dtype == target || (is_weight(t->dtype) && can_convert(t->dtype, target))) continue;
         throw UnsupportedError(fmt::format("{}: tensor '{}' is {}, which is not read as a weight", checkpoint.files[t->file].path.string(), t->name, name(t->dtype)),
                                "quantised or packed weights need their own method");
       }
-      sources_.insert_or_assign(key, WeightSource{layout.name, layout.tensor->shape, target, std::move(*source)});
+      sources_.insert_or_assign(key, WeightSource{layout.name, layout.tensor->shape, target, std::move(*source), by_way_of});
       break;
     }
   }
@@ -186,8 +191,12 @@ WeightStore::WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, D
   if (initial == nullptr) return;
   for (const CheckpointTensor& t : initial->tensors) {
     const auto tie = first_names_.find(t.name);
-    WeightSource source{t.name, t.shape, t.dtype, {}};
+    WeightSource source{t.name, t.shape, t.dtype, {}, {}};
     source.form.tensor = &t;
+    if (storage.names.contains(t.name) && is_floating_point(t.dtype)) {
+      source.by_way_of = t.dtype;
+      source.dtype = storage.dtype;
+    }
     if (sources_.try_emplace(tie == first_names_.end() ? t.name : tie->second, std::move(source)).second) initialised_.push_back(t.name);
   }
 }

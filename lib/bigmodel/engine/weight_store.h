@@ -4,6 +4,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
@@ -12,6 +13,12 @@
 
 namespace bigmodel {
 
+/// Weights (by memory names) that are kept in a smaller dtype than they are run in.
+struct StorageCast {
+  DType dtype = DType::float32;
+  std::unordered_set<std::string> names;
+};
+
 /// Sources by memory name. Thread-safe but for quantize(). The checkpoint and the graph must outlive it.
 class WeightStore {
  public:
@@ -19,8 +26,10 @@ class WeightStore {
   /// stored: widening is exact, so the kernels do it. Names are looked for as files have them, as memory has them, and without or with a
   /// base model's prefix. Throws FormatError (a tensor of another shape), UnsupportedError (a dtype that is no weight: packed, quantised).
   /// `method` says which tensors of the file are quantised: they are read as the values that they stand for.
+  /// `storage`: is rounded to by way of the dtype that they are run in.
   /// `initial`: tensors by memory names and shapes that stand in for those that the checkpoint lacks; null: none. Must outlive it.
-  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {}, const Checkpoint* initial = nullptr);
+  WeightStore(const MetaGraph& graph, const Checkpoint& checkpoint, DType dtype, const QuantizationMethod& method = {}, const Checkpoint* initial = nullptr,
+              const StorageCast& storage = {});
 
   /// From now on these tensors (memory names) are put into blocks of q8_0 or q4_0 when they are read. Names without a source are passed over.
   void quantize(DType blocks, const std::vector<std::string>& names);

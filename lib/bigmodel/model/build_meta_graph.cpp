@@ -8,6 +8,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/model/graph_builder.h"
+#include "bigmodel/model/prune_heads.h"
 #include "bigmodel/model/unknown_keys.h"
 
 namespace bigmodel {
@@ -83,6 +84,7 @@ MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, con
   graph.spec_files = library.source_names();
   graph.stored_dtype = graph.root->stored_dtype;
   report_unknown_keys(*view, graph.notes, graph.warnings);
+  if (const HeadsByLayer lost = pruned_heads(config.data, config.where); !lost.empty()) return prune_heads(graph, lost).graph;
   return graph;
 }
 

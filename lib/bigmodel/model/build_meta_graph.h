@@ -21,7 +21,8 @@ struct BuildOptions {
 
 /// Evaluates the description of config.model_type. Repeated children are built once (section 11 of docs/architecture-language.md).
 /// Throws UnsupportedError (unknown type, by name, with near ones), NotFoundError (no such class), SpecError (a description or a
-/// config that it cannot take; the message names the chain of modules).
+/// config that it cannot take; the message names the chain of modules). Heads that the config's `pruned_heads` names are not there, as in
+/// transformers 4 (5 reads it no more, and cannot load such a checkpoint).
 /// Limits: 2 M modules expanded, 100 k templates, 64 levels, sizes below 2^63 elements, 50 M steps.
 MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options = {});
 

@@ -83,6 +83,11 @@ class Attention : public BoundBlock {
     check_widths(roles, transposed);
   }
 
+  void set_heads(std::int64_t heads, std::int64_t kv_heads) override {
+    heads_ = heads;
+    kv_heads_ = kv_heads;
+  }
+
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     if (cross_) return cross(x, arguments.at(1), state);

@@ -65,6 +65,8 @@ void attach_on_blocks(Module& module, const Blocks& blocks, const AttachHooks& o
 void add_hook_to_module(Module& module, std::shared_ptr<ModelHook> hook, bool append) { module.add_hook(std::move(hook), append); }
 
 void remove_hook_from_module(Module& module, bool recurse) {
+  // All or none: a module that runs may lie anywhere below.
+  if (recurse) module.for_each([](const Module& m) { m.check_idle("a hook is removed"); });
   module.remove_hook();
   if (!recurse) return;
   for (const auto& child : module.children()) remove_hook_from_module(*child, true);

@@ -43,7 +43,13 @@ void run_detach_hook(ModelHook& hook, Module& module) {
 }
 
 void SequentialHook::init_hook(Module& module) {
-  for (auto& hook : hooks_) run_init_hook(*hook, module);
+  std::size_t done = 0;
+  try {
+    for (; done < hooks_.size(); ++done) run_init_hook(*hooks_[done], module);
+  } catch (...) {
+    while (done-- > 0) run_detach_hook(*hooks_[done], module);
+    throw;
+  }
 }
 void SequentialHook::pre_forward(Module& module, Arguments& arguments, ForwardState& state) {
   for (auto& hook : hooks_) run_pre_forward(*hook, module, arguments, state);
