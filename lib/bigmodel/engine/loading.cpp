@@ -14,6 +14,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/engine/checkpoint_files.h"
+#include "bigmodel/engine/read_memory.h"
 #include "bigmodel/planning/device_map_policy.h"
 
 namespace bigmodel {
@@ -209,7 +210,9 @@ class Loader {
     OffloadIndex index;
     std::uint64_t total = 0, done = 0;
     for (const Step& step : steps) total += step.source->size_bytes;
-    for (const Step& step : steps) {
+    NextReadMemory next;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const Step& step = steps[i];
       options_.work.throw_if_stopped();
       options_.work.report("loading", done, total);
       done += step.source->size_bytes;
@@ -217,13 +220,18 @@ class Loader {
         set_module_tensor_to_device(model_, step.name, &meta_device(), {.dtype = step.dtype.value_or(step.source->dtype)});
         continue;
       }
-      const std::shared_ptr<std::byte[]> memory = cpu_device().allocate(step.source->size_bytes);
+      const std::shared_ptr<std::byte[]> memory = next.take(step.source->offset, step.source->size_bytes);
+      // What stays in RAM has to be made anyway; of what passes through there is one tensor at a time.
+      if (i + 1 < steps.size() && stays(steps[i + 1])) next.prepare(steps[i + 1].source->offset, steps[i + 1].source->size_bytes);
       reader.read(*step.source, 0, {memory.get(), static_cast<std::size_t>(step.source->size_bytes)});
       const StoredTensor value{{step.source->dtype, step.source->shape, memory.get()}, &cpu_device(), memory};
       put(step, value, index, disk);
     }
     save_offload_index(index, options_.offload_folder);
   }
+
+  /// Whether the bytes that are read are those that the model keeps.
+  static bool stays(const Step& step) { return step.device == &cpu_device() && !step.dtype; }
 
   void put(const Step& step, const StoredTensor& value, OffloadIndex& index, const Disk& disk) {
     if (step.device == nullptr || (step.checkpoint_dtype && options_.device_map)) {
