@@ -5,8 +5,10 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "bigmodel/io/read_file.h"
+#include "bigmodel/io/sha256.h"
 #include "cli/json_schema.h"
 #include "cli/run_binary.h"
 #include "support/loopback_hub.h"
@@ -95,6 +97,41 @@ TEST_SUITE("cli/download") {
     CHECK(stopped.out.empty());
     CHECK_FALSE(fs::exists(home.folder / "hub/models--fault--slow/snapshots"));
     CHECK(home.run({"good/model"}).exit_code == 0);
+  }
+
+  TEST_CASE("stopped or killed in the midst of a file's bytes, the next call asks for the rest alone and the file is whole") {
+    for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+      CAPTURE(signal);
+      Home home;   // its Hub sends half of the file, then nothing
+      const fs::path blobs = home.folder / "hub/models--fault--stall-long-once/blobs";
+      const auto part = [&]() -> std::uintmax_t {
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(blobs, error)) {
+          if (entry.path().extension() == ".incomplete") return entry.file_size();
+        }
+        return 0;
+      };
+      const RunResult stopped = run_binary({"download", "fault/stall-long-once", "--include", "model.safetensors"},
+                                           {.environment = home.environment, .signal_number = signal, .signal_when = [&] { return part() >= 150'000; }});
+      CHECK(stopped.exit_code == 128 + signal);
+      CHECK(stopped.out.empty());
+      CHECK(part() == 150'000);
+      const fs::path file = home.folder / "hub/models--fault--stall-long-once/snapshots" / kCommit / "model.safetensors";
+      CHECK_FALSE(fs::exists(file));
+      const RunResult next = home.run({"fault/stall-long-once", "--include", "model.safetensors", "--json"});
+      CAPTURE(next.err);
+      REQUIRE(next.exit_code == 0);
+      CHECK(contains(next.err, "model.safetensors: resumed at 150.00 KB of 300.00 KB"));
+      const Json json = Json::parse(next.out);
+      CHECK(json["resumed_bytes"] == 150'000);
+      CHECK(json["received_bytes"] == 150'000);
+      CHECK(home.hub.requests().back().headers["range"] == "bytes=150000-299999");
+      // The blob's name is the digest of the file's bytes.
+      const std::string bytes = read_file(file, 1'000'000);
+      CHECK(bytes.size() == 300'000);
+      CHECK(sha256_hex(std::as_bytes(std::span(bytes))) == fs::read_symlink(file).filename());
+      CHECK(part() == 0);
+    }
   }
 
   TEST_CASE("the proxy of the environment is asked, unless no_proxy names the host") {

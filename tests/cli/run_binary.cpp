@@ -105,7 +105,7 @@ RunResult run_binary(const std::vector<std::string>& args, const RunOptions& opt
   bool late = false;
   while (out.read_end >= 0 || err.read_end >= 0) {
     std::array<pollfd, 2> fds{{{out.read_end, POLLIN, 0}, {err.read_end, POLLIN, 0}}};
-    ::poll(fds.data(), fds.size(), 200);
+    ::poll(fds.data(), fds.size(), options.signal_when ? 20 : 200);
     if (std::chrono::steady_clock::now() > deadline && !late) {
       late = true;
       ::kill(child, SIGKILL);
@@ -122,7 +122,7 @@ RunResult run_binary(const std::vector<std::string>& args, const RunOptions& opt
     };
     drain(out, fds[0], result.out);
     drain(err, fds[1], result.err);
-    if (!signalled && !result.err.empty()) {
+    if (!signalled && (options.signal_when ? options.signal_when() : !result.err.empty())) {
       signalled = true;
       ::kill(child, options.signal_number);
     }

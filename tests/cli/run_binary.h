@@ -2,6 +2,7 @@
 // Runs the built program and keeps stdout, stderr and the exit code apart.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct RunOptions {
   bool close_stdout = false;  ///< the reader of the pipe is gone before the program starts
   std::string folder;  ///< working folder; empty: the test's own
   int signal_number = 0;  ///< sent once the program has written something to stderr
+  std::function<bool()> signal_when = {};  ///< asked until it says yes: the signal is sent then instead
 };
 
 /// Where the built bigmodel lies, and the program of the tests that throws what it is told to.

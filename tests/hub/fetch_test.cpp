@@ -210,6 +210,31 @@ TEST_SUITE("hub/fetch") {
     CHECK_FALSE(fs::exists(repo.blob_path(file.etag)));
   }
 
+  TEST_CASE("a download in parallel ranges that was stopped at any moment goes on where its beginning ends") {
+    const LoopbackHub hub;
+    TestClient reader(hub.endpoint());
+    const std::string whole = served(reader, "good/big");
+    for (const std::uint64_t limit : {1'000, 800'000, 1'900'000, 3'100'000, 3'900'000}) {
+      CAPTURE(limit);
+      std::stop_source source;
+      TestClient client(hub.endpoint(), {}, WorkContext{{}, source.get_token()});
+      const CacheRepo repo(client.settings.cache, "good/big");
+      repo.prepare();
+      const FileMetadata file = client->file_metadata("good/big", "main", "model.safetensors");
+      std::atomic<std::uint64_t> arrived{0};
+      const auto stop_at = [&](std::uint64_t bytes) {
+        if ((arrived += bytes) >= limit) source.request_stop();
+      };
+      CHECK_THROWS_AS(download_blob(*client, repo, "good/big", "model.safetensors", file, {.connections = 4, .range_bytes = 300'000, .arrived = stop_at}), CancelledError);
+      TestClient next(hub.endpoint(), [&](HubSettings& settings) { settings.cache = client.settings.cache; });
+      const BlobDownload got = download_blob(*next, repo, "good/big", "model.safetensors", file, {.connections = 4, .range_bytes = 300'000});
+      CHECK(got.resumed_bytes + got.received_bytes == whole.size());
+      CHECK(got.resumed_bytes <= arrived);
+      CHECK(read_file(repo.blob_path(file.etag), kLimit) == whole);
+      CHECK(leftovers(client) == 0);
+    }
+  }
+
   TEST_CASE("a download plans, brings what is missing, and links it") {
     const LoopbackHub hub;
     TestClient client(hub.endpoint());

@@ -87,7 +87,7 @@ PARTS = {"parts/pipeline": PIPELINE, "parts/adapter": ADAPTER, "parts/sentences"
          "parts/cut": {"m.gguf": gguf(b"llama", 5_000)[:4_000]}}
 REPOS = {**PARTS, "good/sharded": SHARDS, "bad/index": WRONG, "bad/shard": LESS, "good/torch": TORCH, "good/variants": HALF, "good/model": SMALL, "good/big": BIG, "good/renamed": SMALL, "gated/model": SMALL, "old-name": SMALL}
 FAULTS = ["truncate-once", "drip", "no-ranges", "wrong-range", "wrong-bytes", "changed", "500-twice", "500", "429-once",
-          "429-long", "slow", "stall-once", "redirect-loop", "no-commit", "no-etag", "evil-path", "gzip", "other-commit",
+          "429-long", "slow", "stall-once", "stall-long-once", "redirect-loop", "no-commit", "no-etag", "evil-path", "gzip", "other-commit",
           "cut-and-no-ranges", "expired-once", "to-http", "long-json", "403", "teapot", "disabled", "bad-token"]
 for fault in FAULTS:
     REPOS["fault/" + fault] = DRIP if fault == "drip" else SMALL
@@ -324,15 +324,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         n = count("bytes " + repo)
         cut = None
-        if fault in ("truncate-once", "stall-once", "cut-and-no-ranges") and n == 1:
+        if fault in ("truncate-once", "stall-once", "stall-long-once", "cut-and-no-ranges") and n == 1:
             cut = len(body) // 2
         if fault == "drip":
             cut = 500
         if cut is not None and cut < len(body):
             self.wfile.write(body[:cut])
             self.wfile.flush()
-            if fault == "stall-once":
-                time.sleep(4)
+            if fault.startswith("stall"):
+                time.sleep(4 if fault == "stall-once" else 60)
             self.close_connection = True
             return
         self.wfile.write(body)
