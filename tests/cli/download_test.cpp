@@ -171,6 +171,8 @@ TEST_SUITE("cli/download") {
     error({"no/such"}, 3, "no/such");
     error({"good/model", "--offline"}, 5, "network is off");
     error({"fault/wrong-bytes"}, 5, "fault/wrong-bytes");
+    home.environment["HF_HUB_CACHE"] = "/proc/nowhere";
+    error({"good/model"}, 9, "/proc/nowhere/models--good--model/blobs: cannot make the folder: ");
   }
 }
 

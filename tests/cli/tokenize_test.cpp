@@ -2,6 +2,7 @@
 // `bigmodel tokenize` from outside.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -71,6 +72,33 @@ TEST_SUITE("cli/tokenize") {
     CHECK(r.err == "");
     CHECK(r.out == "<s>[user] hi\n>\n");
     CHECK(run_binary({"tokenize", folder.path().string(), "x"}).exit_code == 3);
+  }
+
+  TEST_CASE("a template with more ids than texts is shown with the vocabulary's texts") {
+    const TempFolder folder;
+    folder.write("t.json", R"({"version": "1.0", "model": {"type": "WordLevel", "unk_token": "b", "vocab": {"a": 0, "b": 1}}, "post_processor": {"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "s", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {"s": {"id": "s", "ids": [1, 0, 7], "tokens": ["b"]}}}})");
+    const std::string path = (folder / "t.json").string();
+    const RunResult r = run_binary({"tokenize", path, "a"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out == "      1  \"b\"  0-0\n      0  \"a\"  0-0\n      7  \"\"  0-0\n      0  \"a\"  0-1\n");
+    CHECK(Json::parse(run_binary({"tokenize", path, "a", "--json"}).out)["ids"] == Json::parse("[1,0,7,0]"));
+  }
+
+  TEST_CASE("files that stand in for others say so") {
+    const TempFolder folder;
+    const auto error = [&](const char* name, const char* content) {
+      folder.write(name, content);
+      const RunResult r = run_binary({"tokenize", folder.path().string(), "x"});
+      CHECK(r.exit_code == 6);
+      std::filesystem::remove(folder / name);
+      return r.err;
+    };
+    constexpr const char* kPointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    CHECK(error("tokenizer.json", kPointer).find("tokenizer.json: a Git LFS pointer, not the file itself; ") != std::string::npos);
+    CHECK(error("tokenizer.model", kPointer).find("tokenizer.model: a Git LFS pointer, not the file itself; ") != std::string::npos);
+    CHECK(error("tokenizer.json", "\n<!DOCTYPE html><html>").find("tokenizer.json: a web page, not the file itself; ") != std::string::npos);
+    CHECK(error("tokenizer.json", "\xEF\xBB\xBF{}").find("begins with a byte order mark") != std::string::npos);
   }
 
   TEST_CASE("wrong calls end with their exit codes") {

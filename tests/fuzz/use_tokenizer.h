@@ -16,7 +16,8 @@ namespace bigmodel::fuzz {
 /// offsets, or a stream shows another text than decode(). Throws what the tokenizer throws.
 inline void check(tokenizer::Encoder& encoder, std::string_view text) {
   const tokenizer::Encoding full = encoder.encode({text, {}});
-  if (full.tokens.size() != full.size() || full.offsets.size() != full.size() || full.words.size() != full.size()) std::abort();
+  // A template may give special tokens more ids than texts, so the texts are not held to that.
+  if (full.offsets.size() != full.size() || full.words.size() != full.size()) std::abort();
   if (full.type_ids.size() != full.size() || full.attention_mask.size() != full.size() || full.special_tokens_mask.size() != full.size()) std::abort();
   if (encoder.encode({text, {}}, {.ids_only = true}).ids != full.ids) std::abort();
   const tokenizer::Tokenizer& tokenizer = encoder.tokenizer();

@@ -177,9 +177,12 @@ void for_each_line(std::string_view text, const std::function<void(std::string_v
   }
 }
 
-void print_tokens(const tokenizer::Encoding& e, Output& out) {
+void print_tokens(const tokenizer::Encoding& e, const tokenizer::Tokenizer& tokenizer, Output& out) {
+  // A template may give its special tokens more ids than texts: the vocabulary's are shown then.
+  const bool parallel = e.tokens.size() == e.size();
   for (std::size_t i = 0; i < e.size(); ++i) {
-    out.print("{:>7}  {}  {}-{}\n", e.ids[i], Json(e.tokens[i]).dump(-1, ' ', false, Json::error_handler_t::replace), e.offsets[i].first, e.offsets[i].second);
+    const std::string token = parallel ? e.tokens[i] : tokenizer.token_of(e.ids[i]).value_or("");
+    out.print("{:>7}  {}  {}-{}\n", e.ids[i], Json(token).dump(-1, ' ', false, Json::error_handler_t::replace), e.offsets[i].first, e.offsets[i].second);
   }
 }
 
@@ -219,7 +222,7 @@ ExitStatus run(const Options& options, Session& session) {
     } else if (ids) {
       session.out.line(fmt::format("{}", fmt::join(calls.encode(text).ids, ",")));
     } else {
-      print_tokens(calls.encode(text), session.out);
+      print_tokens(calls.encode(text), calls.tokenizer(), session.out);
     }
   };
   if (options.given("TEXT")) {

@@ -32,7 +32,8 @@ constexpr std::string_view kCacheTag =
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) throw_errno(folder.string(), "make the folder", error.value());
+  // Whatever the reason, it is the disk here that fails, not the model that is not found.
+  if (error) throw IoError(fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()), "set HF_HOME or HF_HUB_CACHE to a folder that can be written");
 }
 
 void check_commit(std::string_view commit) {

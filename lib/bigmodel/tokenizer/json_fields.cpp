@@ -91,7 +91,13 @@ Regex JsonFields::pattern(std::string_view key) const {
   const auto it = value.begin();
   if (!it.value().is_string()) fail(key, R"({"String": text} or {"Regex": text})");
   if (it.key() == "String") return Regex::of_literal(it.value().get_ref<const std::string&>());
-  if (it.key() == "Regex") return Regex(it.value().get<std::string>());
+  if (it.key() == "Regex") {
+    try {
+      return Regex(it.value().get<std::string>());
+    } catch (const FormatError& e) {
+      throw FormatError(fmt::format("{}: {}", object_, e.message()), e.hint());
+    }
+  }
   fail(key, R"({"String": text} or {"Regex": text})");
 }
 

@@ -215,6 +215,10 @@ std::unique_ptr<Model> read_unigram(const Members& members) {
     if (cursor.next_element(first_part)) cursor.fail("expected [token, score]");
   }
   vocabulary.freeze();
+  if (unk_id && scores.empty()) throw FormatError(fmt::format("{}: empty vocabulary, expected one with the unk_id", members.object));
+  if (unk_id && *unk_id >= scores.size()) {
+    throw FormatError(fmt::format("{}: unk_id {} is not in the vocabulary of {} tokens", members.object, *unk_id, scores.size()));
+  }
   if (by_text) unk_id = unk_by_text(fields.at("unk_id"), vocabulary, scores, members.object);
   return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unk_id, byte_fallback);
 }

@@ -10,6 +10,7 @@
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/tokenizer/utf8.h"
+#include "bigmodel/tokenizer/vocabulary_files.h"
 
 namespace bigmodel::tokenizer {
 namespace {
@@ -143,6 +144,7 @@ void read_trainer(SentencePieceModel& out, std::string_view bytes, const std::st
 }  // namespace
 
 SentencePieceModel parse_sentence_piece(std::string_view bytes, const std::string& object) {
+  refuse_stand_in(bytes, object);
   SentencePieceModel out;
   Message message(bytes, object);
   while (message.next()) {

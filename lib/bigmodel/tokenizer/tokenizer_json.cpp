@@ -13,6 +13,7 @@
 #include "bigmodel/tokenizer/json_fields.h"
 #include "bigmodel/tokenizer/model_json.h"
 #include "bigmodel/tokenizer/tokenizer_parts.h"
+#include "bigmodel/tokenizer/vocabulary_files.h"
 
 namespace bigmodel::tokenizer {
 namespace {
@@ -124,6 +125,8 @@ std::optional<PaddingParams> read_padding(const Json& json, const std::string& o
 }  // namespace
 
 std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, const std::string& object, const EditSections& edit) {
+  refuse_stand_in(text, object);
+  if (text.starts_with("\xEF\xBB\xBF")) throw FormatError(fmt::format("{}: begins with a byte order mark, expected JSON without one", object));
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
     throw FormatError(fmt::format("{}: byte {} is not UTF-8", object, bad));
   }

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -90,6 +92,14 @@ std::string model_text(const SentencePieceModel& model, SentencePieceModel::Type
   }
   return fmt::format(R"({{"type":"BPE","unk_token":{},"fuse_unk":true,"byte_fallback":{},"vocab":{},"merges":{}}})", json_text(model.unk_piece), model.byte_fallback,
                      vocabulary.close('}'), merges.close(']'));
+}
+
+void refuse_stand_in(std::string_view bytes, const std::string& object) {
+  const std::size_t first = std::min(bytes.find_first_not_of(" \t\r\n"), bytes.size());
+  const std::string_view begin = bytes.substr(first, 24);
+  const char* const hint = "fetch the file itself: git lfs pull, or bigmodel download";
+  if (begin.starts_with("version https://git-lfs")) throw FormatError(fmt::format("{}: a Git LFS pointer, not the file itself", object), hint);
+  if (begin.starts_with("<!DOCTYPE") || begin.starts_with("<!doctype") || begin.starts_with("<html")) throw FormatError(fmt::format("{}: a web page, not the file itself", object), hint);
 }
 
 }  // namespace bigmodel::tokenizer

@@ -23,4 +23,7 @@ std::string word_list_model_text(const std::filesystem::path& folder);
 /// a BPE without merges for characters, a WordLevel that takes a whole text for words.
 std::string model_text(const SentencePieceModel& model, SentencePieceModel::Type type, std::size_t drops, std::span<const std::string> first, std::span<const std::string> last);
 
+/// Throws FormatError where the bytes are what often lies in a file's place: a Git LFS pointer, or a web page.
+void refuse_stand_in(std::string_view bytes, const std::string& object);
+
 }  // namespace bigmodel::tokenizer
