@@ -59,6 +59,9 @@ TEST_SUITE("engine/run_goldens") {
     unpack(test::golden_path("engine") / "cases.tar.xz", folder.path());
     check(test::cases_of_kind(test::golden_path("engine"), "decoder"), &test::check_decoder, 1);
     check_all(folder.path(), {.decoders = 1, .encoders = 1, .seq2seq = 1, .vision = 2, .audio = 1, .vision_language = 1});
+    const test::TempFolder types;
+    unpack(test::golden_path("engine") / "types.tar.xz", types.path());
+    check_all(types.path(), {.decoders = 2, .encoders = 1, .seq2seq = 1, .two_towers = 1});
   }
 
   // What make_cases.py made: BIGMODEL_RUN_CASES names its folder.
