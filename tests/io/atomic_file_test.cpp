@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include "bigmodel/core/error.h"
@@ -32,6 +34,14 @@ TEST_SUITE("io/atomic_file") {
     }
     CHECK(read_file(folder / "out", 10) == "old");
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+  }
+
+  TEST_CASE("a pipe or a device is not replaced") {
+    const test::TempFolder folder;
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    CHECK_THROWS_AS(AtomicFile(folder / "pipe"), IoError);
+    CHECK(std::filesystem::is_fifo(folder / "pipe"));
+    CHECK_THROWS_AS(AtomicFile("/dev/null"), IoError);
   }
 
   TEST_CASE("a missing folder is an error") {

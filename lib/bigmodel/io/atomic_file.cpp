@@ -14,6 +14,12 @@
 namespace bigmodel {
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+  // A rename would put the file in the place of a device or a pipe (root may do that even to /dev/null).
+  std::error_code unknown;
+  const auto there = std::filesystem::status(target_, unknown);
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there) && !std::filesystem::is_directory(there)) {
+    throw IoError(fmt::format("{}: is a device or a pipe, expected a file", target_.string()), "name a file, which is written beside it and renamed");
+  }
   for (int attempt = 0;; ++attempt) {
     hidden_ = target_.parent_path() / fmt::format(".{}.{}.{}.part", target_.filename().string(), ::getpid(), attempt);
     const int fd = ::open(hidden_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -13,7 +13,7 @@ namespace bigmodel {
 /// Move-only. Without commit() the destructor removes what was written.
 class AtomicFile {
  public:
-  /// Creates the hidden file in the target's folder. Throws IoError.
+  /// Creates the hidden file in the target's folder. Throws IoError, also where the target is a device, a pipe or a socket.
   explicit AtomicFile(std::filesystem::path target);
   AtomicFile(AtomicFile&&) noexcept = default;
   AtomicFile& operator=(AtomicFile&&) = delete;
