@@ -34,7 +34,7 @@ _bigmodel() {
         --batch) COMPREPLY=(); return ;;
         --beams) COMPREPLY=(); return ;;
         --kv-dtype) COMPREPLY=($(compgen -W 'float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4' -- "$cur")); return ;;
-        --engine) COMPREPLY=($(compgen -W 'exact hf hf-static vllm llama.cpp' -- "$cur")); return ;;
+        --engine) COMPREPLY=($(compgen -W 'exact hf hf-static vllm llama.cpp bigmodel' -- "$cur")); return ;;
         --attention) COMPREPLY=($(compgen -W 'flash eager' -- "$cur")); return ;;
         --prefill-chunk) COMPREPLY=(); return ;;
         --device) COMPREPLY=(); return ;;
@@ -43,6 +43,7 @@ _bigmodel() {
         --train) COMPREPLY=($(compgen -W 'full lora qlora' -- "$cur")); return ;;
         --optimizer) COMPREPLY=($(compgen -W 'adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd' -- "$cur")); return ;;
         --sharding) COMPREPLY=(); return ;;
+        --offload) COMPREPLY=($(compgen -W 'none optimizer all' -- "$cur")); return ;;
         --recompute) COMPREPLY=($(compgen -W 'none selective full' -- "$cur")); return ;;
         --lora-rank) COMPREPLY=(); return ;;
         --lora-targets) COMPREPLY=(); return ;;
@@ -59,7 +60,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --split --machine --fits --solve --train --optimizer --sharding --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --split --machine --fits --solve --train --optimizer --sharding --offload --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -33,7 +33,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l context
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l batch -d 'sequences at once' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l beams -d 'beams of each sequence' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l kv-dtype -d 'how keys and values are kept' -x -a 'float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4'
-complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l engine -d 'whose cache and overheads' -x -a 'exact hf hf-static vllm llama.cpp'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l engine -d 'whose cache and overheads' -x -a 'exact hf hf-static vllm llama.cpp bigmodel'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l attention -d 'whether scores are kept whole' -x -a 'flash eager'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l prefill-chunk -d 'tokens of the prompts computed at once' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l device -d 'does it fit: 24GiB, "RTX 4090", 2xH100-80GB' -x
@@ -44,6 +44,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l solve -
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l train -d 'also what training takes on each device' -x -a 'full lora qlora'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l optimizer -d 'whose states are kept' -x -a 'adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l sharding -d 'zero1, zero2, zero3 or fsdp (zero3=8), tp=N, pp=N, also together' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offload -d 'what waits in host memory' -x -a 'none optimizer all'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l recompute -d 'activations computed again on the way back' -x -a 'none selective full'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l master-weights -d 'float32 masters and moments beside 16-bit weights (mixed precision)'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l chunked-loss -d 'logits an eighth at a time'

@@ -62,7 +62,7 @@ _bigmodel() {
             '--batch[sequences at once]:N: ' \
             '--beams[beams of each sequence]:N: ' \
             '--kv-dtype[how keys and values are kept]:FORMAT:(float32 float16 bfloat16 q8_0 fp8 int8 q5_1 q5_0 q4_1 q4_0 iq4_nl nvfp4)' \
-            '--engine[whose cache and overheads]:NAME:(exact hf hf-static vllm llama.cpp)' \
+            '--engine[whose cache and overheads]:NAME:(exact hf hf-static vllm llama.cpp bigmodel)' \
             '--attention[whether scores are kept whole]:KIND:(flash eager)' \
             '--prefill-chunk[tokens of the prompts computed at once]:TOKENS: ' \
             '--device[does it fit\: 24GiB, "RTX 4090", 2xH100-80GB]:DEVICE: ' \
@@ -73,6 +73,7 @@ _bigmodel() {
             '--train[also what training takes on each device]:MODE:(full lora qlora)' \
             '--optimizer[whose states are kept]:NAME:(adamw adamw-8bit paged-adamw-8bit adafactor lion lion-8bit muon rmsprop sgd-momentum sgd)' \
             '--sharding[zero1, zero2, zero3 or fsdp (zero3=8), tp=N, pp=N, also together]:HOW: ' \
+            '--offload[what waits in host memory]:WHAT:(none optimizer all)' \
             '--recompute[activations computed again on the way back]:WHAT:(none selective full)' \
             '--master-weights[float32 masters and moments beside 16-bit weights (mixed precision)]' \
             '--chunked-loss[logits an eighth at a time]' \
