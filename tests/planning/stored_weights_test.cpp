@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "bigmodel/architectures/architectures.h"
+#include "bigmodel/model/block_facts.h"
 #include "bigmodel/model/build_meta_graph.h"
 #include "bigmodel/model/catalog.h"
 #include "bigmodel/planning/kv_cache.h"
