@@ -24,9 +24,9 @@ using namespace bigmodel;
 namespace {
 
 constexpr const char* kLlama = R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-  "num_key_value_heads": 2, "vocab_size": 40, "tie_word_embeddings": false})";
+  "num_key_value_heads": 2, "vocab_size": 40, "tie_word_embeddings": false, "architectures": ["LlamaForCausalLM"]})";
 constexpr const char* kMixtral = R"({"model_type": "mixtral", "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-  "num_key_value_heads": 2, "vocab_size": 40, "num_local_experts": 3, "num_experts_per_tok": 2})";
+  "num_key_value_heads": 2, "vocab_size": 40, "num_local_experts": 3, "num_experts_per_tok": 2, "architectures": ["MixtralForCausalLM"]})";
 
 MetaGraph graph_of_config(const char* config) {
   spec::SpecLibrary library(embedded::architectures_files());

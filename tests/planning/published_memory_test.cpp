@@ -143,7 +143,7 @@ TEST_SUITE("planning/published_memory") {
     CHECK(68.89 * kGiB / static_cast<double>(block) == doctest::Approx(376'231).epsilon(1e-4));
     CHECK(68.09 * kGiB / static_cast<double>(block / 2) == doctest::Approx(743'724).epsilon(1e-4));
     // Mistral-Small-3.2 with its tower, at a use of 0.95.
-    const MetaGraph vision = graph_of_config(R"({"model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "spatial_merge_size": 2,
+    const MetaGraph vision = graph_of_config(R"({"model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "spatial_merge_size": 2, "tie_word_embeddings": false,
         "text_config": {"model_type": "mistral", "hidden_size": 5120, "intermediate_size": 32768, "num_hidden_layers": 40, "num_attention_heads": 32,
           "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072, "sliding_window": null},
         "vision_config": {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,

@@ -229,8 +229,9 @@ class Reader {
     const spec::Value* block = spec::find(map_, "weight_block_size");
     if (rows) {
       add(fp8_rows(32));
-    } else if (block != nullptr && block->if_list() != nullptr) {
-      const spec::List& sizes = *block->if_list();
+    } else if (block != nullptr && !block->is_null()) {
+      const spec::List* list = block->if_list();
+      const spec::List& sizes = list != nullptr ? *list : spec::List{};
       const auto size = [&](std::size_t i) {
         const std::int64_t* value = i < sizes.size() ? sizes[i].if_int() : nullptr;
         return value != nullptr && *value > 0 && *value < kLargestGroup ? *value : 0;

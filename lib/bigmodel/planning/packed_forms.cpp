@@ -32,7 +32,8 @@ PackedTensor matrices_of(const TensorVisit& visit, const LayoutSummary& layout) 
   const Shape& shape = visit.tensor.shape;
   const std::string& kind = visit.module.layer_kind;
   if (visit.is_buffer || visit.tensor.dtype) return {};
-  if (shape.size() == 2 && kind == "Linear") return {nullptr, 1, shape[0], shape[1]};
+  // Subclasses count as they do for the reference, which looks for instances of nn.Linear (falcon has its own).
+  if (shape.size() == 2 && (kind == "Linear" || (kind.empty() && visit.module.class_name.ends_with("Linear")))) return {nullptr, 1, shape[0], shape[1]};
   if (shape.size() == 2 && kind == "Conv1D") return {nullptr, 1, shape[1], shape[0]};
   if (shape.size() != 3 || !kind.empty() || shape[0] < 1) return {};
   // Stacked experts; what files keep apart (gate and up) is packed apart.

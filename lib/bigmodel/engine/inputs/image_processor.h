@@ -46,7 +46,8 @@ struct ImageProcessor {
 /// names that end in Fast, Pil or FeatureExtractor are theirs too).
 ImageProcessor read_image_processor(const std::filesystem::path& file);
 
-/// As Pillow resizes: in fixed point, first the rows, then the columns, with a filter as wide as a pixel of the result. Sizes must be positive.
+/// As Pillow resizes: in fixed point, first the rows, then the columns (Pillow 13 takes the columns first where it thinks that cheaper, which
+/// changes values by up to four), with a filter as wide as a pixel of the result. Sizes must be positive.
 PixelImage resized(const PixelImage& image, std::int64_t height, std::int64_t width, Resampling resampling);
 
 /// [1, 3, height, width]. The reference is transformers' Pillow backend, whose uint8 steps are followed bit for bit; its torchvision backend
