@@ -237,12 +237,6 @@ std::unique_ptr<Model> read_word_level(const Members& members) {
   return std::make_unique<WordLevel>(read_vocabulary(members), fields.text("unk_token"), fields.boolean_or("sentence_piece_words", false));
 }
 
-/// What a class sets; a file that has an object there is refused like any other wrong kind.
-bool is_unk_rule(const Json& json) {
-  const auto has = [&](const char* key, Json::value_t kind) { return json.contains(key) && json[key].type() == kind; };
-  return json.is_object() && has("token", Json::value_t::string) && has("scoreless", Json::value_t::boolean) && json.contains("otherwise") && json["otherwise"].is_number_integer();
-}
-
 /// {"token", "scoreless", "otherwise"}: the token's place, where it must have the score 0 if scoreless; else the other number.
 std::uint64_t unk_by_text(const Json& rule, const Vocabulary& vocabulary, const std::vector<double>& scores, const std::string& object) {
   const std::string token = rule.at("token");
@@ -256,7 +250,7 @@ std::uint64_t unk_by_text(const Json& rule, const Vocabulary& vocabulary, const 
 std::unique_ptr<Model> read_unigram(const Members& members) {
   const JsonFields fields(members.small, members.object);
   std::optional<std::uint64_t> unk_id;
-  const bool by_text = members.edited && fields.has_value("unk_id") && is_unk_rule(fields.at("unk_id"));
+  const bool by_text = members.edited && fields.has_value("unk_id") && fields.at("unk_id").is_object();
   if (fields.has_value("unk_id") && !by_text) unk_id = fields.count("unk_id");
   const bool byte_fallback = fields.boolean_or("byte_fallback", false);
   if (!members.vocab) throw FormatError(fmt::format("{}: no 'vocab', expected a list", members.object));
