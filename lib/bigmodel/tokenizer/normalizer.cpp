@@ -203,51 +203,6 @@ class ByteLevelNormalizer final : public Normalizer {
   }
 };
 
-/// Same count: one for one. More: the last ones were inserted. Fewer: the last one swallows the rest.
-void append_replacement(std::vector<Change>& changes, std::string_view from, std::string_view to) {
-  const auto old_count = static_cast<std::ptrdiff_t>(count_code_points(from));
-  std::ptrdiff_t new_count = 0;
-  for (std::size_t at = 0; at < to.size(); ++new_count) {
-    const CodePoint p = code_point_at(to, at);
-    at += p.size;
-    changes.push_back({p.value, 0});
-  }
-  const std::ptrdiff_t more = new_count - old_count;
-  if (more > 0) {
-    for (std::ptrdiff_t i = 0; i < more; ++i) changes[changes.size() - 1 - static_cast<std::size_t>(i)].change = 1;
-  } else if (more < 0 && !changes.empty()) {
-    changes.back().change += static_cast<int>(more);
-  }
-}
-
-/// SentencePiece's map as sentencepiece itself applies it: the longest key at every place.
-class LongestPrecompiled final : public Normalizer {
- public:
-  explicit LongestPrecompiled(PrecompiledCharsmap map) : map_(std::move(map)) {}
-  void normalize(AlignedText& text) const override {
-    const std::string_view in = text.text();
-    std::vector<Change> changes;
-    changes.reserve(in.size());
-    bool modified = false;
-    for (std::size_t at = 0; at < in.size();) {
-      if (const auto made = map_.longest(in.substr(at))) {
-        append_replacement(changes, in.substr(at, made->second), made->first);
-        at += made->second;
-        modified = true;
-        continue;
-      }
-      const CodePoint p = code_point_at(in, at);
-      at += p.size;
-      changes.push_back({p.value, 0});
-    }
-    if (modified) text.transform(changes);
-  }
-  bool surely_unchanged(std::string_view text) const override { return text.empty(); }
-
- private:
-  PrecompiledCharsmap map_;
-};
-
 /// SentencePiece's map as the reference applies it: to a grapheme below 6 bytes by its shortest key, else to each character.
 class Precompiled final : public Normalizer {
  public:
@@ -300,6 +255,23 @@ class Precompiled final : public Normalizer {
     return at;
   }
 
+  /// Same count: one for one. More: the last ones were inserted. Fewer: the last one swallows the rest.
+  static void append_replacement(std::vector<Change>& changes, std::string_view from, std::string_view to) {
+    const auto old_count = static_cast<std::ptrdiff_t>(count_code_points(from));
+    std::ptrdiff_t new_count = 0;
+    for (std::size_t at = 0; at < to.size(); ++new_count) {
+      const CodePoint p = code_point_at(to, at);
+      at += p.size;
+      changes.push_back({p.value, 0});
+    }
+    const std::ptrdiff_t more = new_count - old_count;
+    if (more > 0) {
+      for (std::ptrdiff_t i = 0; i < more; ++i) changes[changes.size() - 1 - static_cast<std::size_t>(i)].change = 1;
+    } else if (more < 0 && !changes.empty()) {
+      changes.back().change += static_cast<int>(more);
+    }
+  }
+
   PrecompiledCharsmap map_;
 };
 
@@ -320,9 +292,7 @@ class NormalizerSequence final : public Normalizer {
 std::unique_ptr<Normalizer> read_precompiled(const JsonFields& fields) {
   const auto bytes = decode_base64(fields.text("precompiled_charsmap"));
   if (!bytes) fields.fail("precompiled_charsmap", "base64");
-  PrecompiledCharsmap map(*bytes, fields.object());
-  if (fields.boolean_or("longest", false)) return std::make_unique<LongestPrecompiled>(std::move(map));
-  return std::make_unique<Precompiled>(std::move(map));
+  return std::make_unique<Precompiled>(PrecompiledCharsmap(*bytes, fields.object()));
 }
 
 }  // namespace
