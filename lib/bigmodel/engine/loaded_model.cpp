@@ -204,7 +204,7 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
     storage = {options.casting->storage_dtype, weights_of(casts)};
   }
   out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr, storage);
-  if (options.quantize) out->store_->quantize(*options.quantize, quantizable_weights(out->graph_));
+  if (options.quantize) out->store_->quantize(*options.quantize, quantizable_weights(root, out->graph_));
   const WeightStore& store = *out->store_;
 
   // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.

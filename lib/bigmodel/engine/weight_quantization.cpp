@@ -51,13 +51,17 @@ bool is_layer(const Module& module, const MetaGraph& graph) {
   return std::ranges::find(graph.no_split_modules, module.meta().class_name) != graph.no_split_modules.end();
 }
 
+std::vector<std::string> quantizable_weights(Module& root, const MetaGraph& graph) {
+  Finder finder(graph);
+  finder.visit(root, false);
+  return finder.take();
+}
+
 std::vector<std::string> quantizable_weights(const MetaGraph& graph) {
   const std::unique_ptr<Module> root = build_module_tree(graph);
   Binder binder;
   binder.bind(*root);
-  Finder finder(graph);
-  finder.visit(*root, false);
-  return finder.take();
+  return quantizable_weights(*root, graph);
 }
 
 }  // namespace bigmodel

@@ -18,5 +18,7 @@ bool is_layer(const Module& module, const MetaGraph& graph);
 /// whole blocks (32 values). Embeddings, heads, routers, norms, biases, convolutions, weights of a stated dtype, tied ones and transposed matrices are left as they are, as
 /// transformers' bitsandbytes leaves the head (modules_to_not_convert). Throws UnsupportedError as check_runnable does.
 std::vector<std::string> quantizable_weights(const MetaGraph& graph);
+/// The same of the graph's tree, where its blocks are bound already.
+std::vector<std::string> quantizable_weights(Module& root, const MetaGraph& graph);
 
 }  // namespace bigmodel

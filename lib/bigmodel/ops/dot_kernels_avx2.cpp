@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "bigmodel/ops/blocks.h"
+#include "bigmodel/ops/block_integers_x86.h"
 #include "bigmodel/ops/widen.h"
 
 #define BIGMODEL_AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -81,22 +81,6 @@ BIGMODEL_AVX2 void stream(const float* x, const std::byte* w, std::int64_t w_ste
   }
   for (int o = 0; o < O; ++o) y[o] = sum_with_tail<Element>(sums[o], x, w + o * w_step, i, k);
 }
-
-/// Integers of a block, widened eight at a time.
-struct Q8 : Q8Block {
-  __m128i low, high;
-  BIGMODEL_AVX2 BIGMODEL_INLINE explicit Q8(const std::byte* block)
-      : low(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2))), high(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 18))) {}
-};
-struct Q4 : Q4Block {
-  __m128i low, high;
-  BIGMODEL_AVX2 BIGMODEL_INLINE explicit Q4(const std::byte* block) {
-    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2));
-    const __m128i mask = _mm_set1_epi8(15), middle = _mm_set1_epi8(8);
-    low = _mm_sub_epi8(_mm_and_si128(pairs, mask), middle);
-    high = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(pairs, 4), mask), middle);
-  }
-};
 
 template <typename Block>
 BIGMODEL_AVX2 BIGMODEL_INLINE void add_block(const float* x, const std::byte* at, __m256& sum) {
@@ -183,7 +167,7 @@ BIGMODEL_AVX2 void weighted_sum(const float* weights, std::int64_t count, const 
 }  // namespace
 
 const DotKernels* avx2_dot_kernels() {
-  static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>, .bf16_pairs = nullptr,
+  static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>, .bf16_pairs = nullptr,
                                    .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = portable_dot_kernels().exp_and_sum, .silu = portable_dot_kernels().silu,
                                    .round_to_bf16 = portable_dot_kernels().round_to_bf16};
   return &kKernels;

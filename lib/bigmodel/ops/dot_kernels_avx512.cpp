@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "bigmodel/ops/blocks.h"
+#include "bigmodel/ops/block_integers_x86.h"
 
 #define BIGMODEL_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #define BIGMODEL_AVX512_BF16 __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
@@ -87,22 +87,6 @@ BIGMODEL_AVX512 void stream(const float* x, const std::byte* w, std::int64_t w_s
   }
   for (int o = 0; o < O; ++o) y[o] = _mm512_reduce_add_ps(sums[o]);
 }
-
-/// Integers of a block, sixteen and sixteen.
-struct Q8 : Q8Block {
-  __m128i low, high;
-  BIGMODEL_AVX512 BIGMODEL_INLINE explicit Q8(const std::byte* block)
-      : low(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2))), high(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 18))) {}
-};
-struct Q4 : Q4Block {
-  __m128i low, high;
-  BIGMODEL_AVX512 BIGMODEL_INLINE explicit Q4(const std::byte* block) {
-    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2));
-    const __m128i mask = _mm_set1_epi8(15), middle = _mm_set1_epi8(8);
-    low = _mm_sub_epi8(_mm_and_si128(pairs, mask), middle);
-    high = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(pairs, 4), mask), middle);
-  }
-};
 
 template <typename Block>
 BIGMODEL_AVX512 BIGMODEL_INLINE void add_block(const float* x, const std::byte* at, __m512& sum) {
@@ -319,10 +303,10 @@ BIGMODEL_AVX512_BF16 void round_to_bf16(const float* x, std::uint16_t* to, std::
 }  // namespace
 
 const DotKernels* avx512_dot_kernels(bool with_bf16) {
-  static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>,
+  static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
                                  .bf16_pairs = nullptr,
                                  .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
-  static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8>, .q4_0 = &block_tile<Q4>,
+  static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
                                  .bf16_pairs = &pair_tile_of,
                                     .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = &round_to_bf16};
   return with_bf16 ? &kWithBf16 : &kPlain;
