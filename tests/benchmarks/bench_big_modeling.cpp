@@ -20,6 +20,7 @@
 #include "bigmodel/engine/modules.h"
 #include "bigmodel/engine/save_model.h"
 #include "bigmodel/io/direct_reader.h"
+#include "support/temp_folder.h"
 
 using namespace bigmodel;
 
@@ -27,8 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Model {
   int layers;
@@ -45,17 +44,6 @@ struct Model {
     DeviceMap out;
     for (int i = 0; i < layers; ++i) out.emplace_back(std::to_string(i), std::string(i < in_ram ? "cpu" : "disk"));
     return out;
-  }
-};
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("bigmodel-bench-" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
   }
 };
 
@@ -99,7 +87,7 @@ Measured in_child(const std::function<void()>& work) {
       ::getrusage(RUSAGE_SELF, &before);
       const auto start = Clock::now();
       work();
-      Measured out{seconds_since(start), 0};
+      Measured out{bench::seconds_since(start), 0};
       ::getrusage(RUSAGE_SELF, &after);
       out.peak_bytes = static_cast<std::uint64_t>(after.ru_maxrss - before.ru_maxrss) * 1024;
       code = ::write(ends[1], &out, sizeof out) == static_cast<ssize_t>(sizeof out) ? 0 : 1;
@@ -184,8 +172,8 @@ int main(int argc, char** argv) {
   try {
     const int runs = bench::runs_from(argc, argv);
     const Model model = runs == 1 ? Model{8, 256} : Model{32, 4096};
-    const Folder folder;
-    const fs::path saved = folder.path / "saved", offload = folder.path / "offload";
+    const test::TempFolder folder;
+    const fs::path saved = folder.path() / "saved", offload = folder.path() / "offload";
     in_child([&] { save_model(*model.make({}), saved, {.max_shard_size_bytes = model.size_bytes() / 4 + 1}); });
 
     const auto load = [&](LoadAndDispatchOptions options) {
@@ -201,13 +189,13 @@ int main(int argc, char** argv) {
     };
     for (const Case& c : cases) run(c, model, saved, offload, runs);
 
-    make_index(folder.path / "index", 50'000);
+    make_index(folder.path() / "index", 50'000);
     std::vector<double> opened, mapped;
     for (int i = 0; i < runs; ++i) {
-      opened.push_back(in_child([&] { open_checkpoint(folder.path / "index"); }).seconds * 1e3);
+      opened.push_back(in_child([&] { open_checkpoint(folder.path() / "index"); }).seconds * 1e3);
       mapped.push_back(in_child([&] {
                          const Disk disk;
-                         const CheckpointWeights weights(open_checkpoint(folder.path / "index" / "model.safetensors.index.json"), disk);
+                         const CheckpointWeights weights(open_checkpoint(folder.path() / "index" / "model.safetensors.index.json"), disk);
                        }).seconds * 1e3);
     }
     std::printf("{\"case\": \"index_50000\", \"runs\": %d, \"wall_ms\": %.1f, \"as_offload_index_ms\": %.1f}\n", runs, bench::median(opened), bench::median(mapped));

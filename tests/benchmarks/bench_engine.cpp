@@ -18,6 +18,7 @@
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/engine/generate.h"
 #include "bigmodel/model/build_meta_graph.h"
+#include "support/temp_folder.h"
 
 using namespace bigmodel;
 
@@ -26,22 +27,16 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 /// Its own folder, gone at the end.
 class Model {
  public:
-  explicit Model(bool small) : folder_(fs::temp_directory_path() / ("bigmodel-bench-" + std::to_string(::getpid()))) {
+  explicit Model(bool small) {
     fs::create_directories(folder_ / "config");
     std::ofstream(folder_ / "config" / "config.json")
         << R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": false, "rms_norm_eps": 1e-05, "max_position_embeddings": 2048, )"
         << (small ? R"("hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 2000})"
                   : R"("hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000})");
-    bench::run_process({BIGMODEL_BINARY, "init", (folder_ / "config").string(), "--dtype", "bfloat16", "--output", (folder_ / "model").string()});
-  }
-  ~Model() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
+    bench::run_process({BIGMODEL_BINARY, "init", (folder_ / "config").string(), "--class", "auto", "--dtype", "bfloat16", "--output", (folder_ / "model").string()});
   }
   fs::path path() const { return folder_ / "model"; }
   std::uint64_t size_bytes() const {
@@ -64,7 +59,7 @@ class Model {
   }
 
  private:
-  fs::path folder_;
+  test::TempFolder folder_;
 };
 
 /// Sums eight streams of words; what is left of the time is memory.
@@ -90,7 +85,7 @@ class DramProbe {
     const auto start = Clock::now();
     pool_.parallel_for(static_cast<std::int64_t>(memory_.bytes().size() / 8), 1 << 18,
                        [&](std::int64_t begin, std::int64_t end, int) { sum += sum_of(words + begin, end - begin); });
-    const double s = seconds_since(start);
+    const double s = bench::seconds_since(start);
     if (sum.load() == 0) std::abort();
     return static_cast<double>(memory_.bytes().size()) / s;
   }
@@ -133,7 +128,7 @@ double disk_probe(const fs::path& folder) {
     for (std::uint64_t at = 0; at < size; at += buffer.bytes().size()) reader.read(at, buffer.bytes());
     total += size;
   }
-  return static_cast<double>(total) / std::max(seconds_since(start), 1e-9);
+  return static_cast<double>(total) / std::max(bench::seconds_since(start), 1e-9);
 }
 
 void print(const char* name, std::vector<double> ratios, std::vector<double> values, std::vector<double> probes, const char* unit) {
@@ -167,7 +162,7 @@ void run(int runs) {
     probes.push_back(disk_probe(model.path()));
     const auto start = Clock::now();
     const auto loaded = model.load(pool, "cpu");
-    values.push_back(seconds_since(start));
+    values.push_back(bench::seconds_since(start));
     ratios.push_back(size / probes.back() / values.back());
   }
   print("load into RAM", ratios, values, probes, "s");

@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "benchmarks/measure.h"
+#include "support/temp_folder.h"
 
 namespace {
 
@@ -22,20 +23,6 @@ using Json = nlohmann::json;
 using namespace bigmodel;
 
 constexpr double kPeakBound = 0.03, kSpeedBound = 0.10;
-
-/// Gone at the end.
-class Scratch {
- public:
-  Scratch() : path_(fs::temp_directory_path() / ("bigmodel-foresight-" + std::to_string(::getpid()))) { fs::create_directories(path_); }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 /// "cpu=...,disk=..." as the machine is now.
 std::string measured_bandwidth() {
@@ -113,7 +100,7 @@ std::vector<fs::path> unpacked_goldens(const fs::path& scratch) {
 
 void run(int runs) {
   Report report;
-  const Scratch scratch;
+  const test::TempFolder scratch;
   const fs::path own = fs::path(BIGMODEL_SOURCE_DIR) / "tests/golden/engine/llama-llama3";
   report.compare("llama-llama3", {own.string(), "--ids", "1,2,3,4,5", "--max-new-tokens", "16"}, 1, false);
   if (runs == 1) return report.finish();
@@ -129,7 +116,7 @@ void run(int runs) {
       << R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": false, "rms_norm_eps": 1e-05, "max_position_embeddings": 2048,
             "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000})";
   const fs::path model = scratch.path() / "llama-1.1b";
-  bench::run_process({BIGMODEL_BINARY, "init", (scratch.path() / "config").string(), "--dtype", "bfloat16", "--output", model.string()});
+  bench::run_process({BIGMODEL_BINARY, "init", (scratch.path() / "config").string(), "--class", "auto", "--dtype", "bfloat16", "--output", model.string()});
   std::string prompt = "1";
   for (int i = 2; i <= 512; ++i) prompt += "," + std::to_string(i);
   const std::vector<std::string> base{model.string(), "--ids", "1,2,3,4"};

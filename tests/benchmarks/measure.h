@@ -2,6 +2,7 @@
 // What every benchmark shares: samples of one case, their median, and one JSON line a case.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,6 +14,8 @@ struct Sample {
   double wall_ms = 0;
   std::uint64_t peak_rss_bytes = 0;  ///< of a child process; 0 where the case has none
 };
+
+double seconds_since(std::chrono::steady_clock::time_point start);
 
 /// The middle one; of an even number the mean of the two in the middle. Not of none.
 double median(std::vector<double> values);
