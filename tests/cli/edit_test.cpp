@@ -145,6 +145,8 @@ TEST_SUITE("cli/edit") {
     fails({"m", "--resize-vocab", "9223372036854775807", "--pad-to-multiple-of", "64", "-o", "n"}, 6, "the vocabulary");
     fails({"m", "--resize-vocab", "97", "--mean-resizing", "--no-mean-resizing", "-o", "n"}, 2, "contradicts");
     fails({"m", "--resize-vocab", "97", "-o", "full"}, 2, "--force");
+    // The output is looked at before the tensors: this checkpoint does not fit its config either.
+    fails({"wrong", "--resize-vocab", "97", "-o", "full"}, 2, "--force");
     fails({"m", "--resize-vocab", "97", "-o", "m"}, 2, "m");
     fails({"m", "--resize-vocab", "97", "-o", "none/such"}, 3, "none");
     fails({"none", "--resize-vocab", "97", "-o", "n"}, 3, "none");

@@ -85,6 +85,8 @@ ExitStatus run(const Options& options, Session& session) {
   if (options.flag("force")) finish_interrupted_run(output, session);
   const Checkpoint checkpoint = source.open(open_options(options));
   for (const std::string& note : checkpoint.notes) session.notes.note(note);
+  WriteOptions write{.output = output, .force = options.flag("force"), .resume = options.flag("resume"), .made_of = &checkpoint.files, .copy = {}};
+  check_output(checkpoint, write);
 
   const Disk disk;
   Config config = read_config(checkpoint.folder / "config.json");
@@ -92,10 +94,9 @@ ExitStatus run(const Options& options, Session& session) {
   EditedCheckpoint edited{checkpoint, nullptr, {}};
   std::vector<std::unique_ptr<ScratchFolder>> scratch;
   std::vector<TensorEdit> changes;
-  std::string made_how;
   const auto apply = [&](const CheckpointEdit& edit) {
-    made_how += edit.config_text;
-    for (const TensorEdit& t : edit.tensors) made_how += t.mean ? '1' : '0';
+    write.made_how += edit.config_text;
+    for (const TensorEdit& t : edit.tensors) write.made_how += t.mean ? '1' : '0';
     edited = edit_checkpoint(edited.checkpoint, edit, output, disk, session.work);
     scratch.push_back(std::move(edited.scratch));
     changes.insert(changes.end(), edited.tensors.begin(), edited.tensors.end());
@@ -118,7 +119,7 @@ ExitStatus run(const Options& options, Session& session) {
 
   for (const TensorEdit& t : changes) head["resized"].push_back({{"name", t.name}, {"from", t.from}, {"to", t.to}});
   ShardResult result{.head = head, .output = output.string(), .max_shard_size_bytes = limit, .job = &job, .report = std::nullopt, .warnings = job.warnings};
-  result.report = write_with_progress(edited.checkpoint, job, {.output = output, .force = options.flag("force"), .resume = options.flag("resume"), .made_of = &checkpoint.files, .made_how = made_how, .copy = {}}, output, session);
+  result.report = write_with_progress(edited.checkpoint, job, write, output, session);
   result.warnings = result.report->warnings;
   for (const std::string& warning : result.warnings) session.notes.warning(warning);
   for (const TensorEdit& t : changes) session.notes.note(fmt::format("{}: {} to {}", t.name, to_string(t.from), to_string(t.to)));

@@ -107,6 +107,11 @@ Target resolve_target(const Checkpoint& checkpoint, const WriteOptions& options)
   return {.folder = output, .places = places_inside(output), .fresh = false};
 }
 
+void require_parent(const Target& target) {
+  const fs::path parent = target.places.journal.parent_path().empty() ? fs::path(".") : target.places.journal.parent_path();
+  if (std::error_code error; !fs::is_directory(parent, error)) throw NotFoundError(fmt::format("{}: no such folder", parent.string()), "make it first");
+}
+
 /// Files that the new checkpoint supersedes: weights of the same stem and variant, single or numbered, and their index.
 std::set<std::string> superseded(const Checkpoint& checkpoint, const ShardJob& job, const Target& target, bool in_place) {
   std::set<std::string> old;
@@ -158,8 +163,7 @@ class ShardRun {
     report_.total_size = job_.plan.total_size;
     report_.index = job_.index_name;
     report_.warnings = job_.warnings;
-    const fs::path parent = target_.places.journal.parent_path().empty() ? fs::path(".") : target_.places.journal.parent_path();
-    if (std::error_code error; !fs::is_directory(parent, error)) throw NotFoundError(fmt::format("{}: no such folder", parent.string()), "make it first");
+    require_parent(target_);
     CommitJournal journal(target_.places.journal, disk_);
     const std::string plan = plan_digest(checkpoint_, job_, options_);
     std::error_code ignored;
@@ -359,6 +363,8 @@ class ShardRun {
 ShardReport write_shards(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& options, const WorkContext& work) {
   return ShardRun(checkpoint, job, options, work).run();
 }
+
+void check_output(const Checkpoint& checkpoint, const WriteOptions& options) { require_parent(resolve_target(checkpoint, options)); }
 
 bool finish_interrupted_commit(const fs::path& folder, const Disk* disk) {
   const StagingPlaces places = places_inside(folder);

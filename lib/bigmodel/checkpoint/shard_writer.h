@@ -53,6 +53,9 @@ struct ShardReport {
 /// The source is never changed (in place: only after everything new is written, synced and read back).
 ShardReport write_shards(const Checkpoint& checkpoint, const ShardJob& job, const WriteOptions& options, const WorkContext& work);
 
+/// Refuses an output that write_shards would refuse, for commands that have work to do first. Throws UsageError and NotFoundError as it does.
+void check_output(const Checkpoint& checkpoint, const WriteOptions& options);
+
 /// Ends what a run that was killed while it put files in place had begun in `folder`. To be called before a checkpoint there
 /// is opened for writing. Returns whether there was anything. Throws IoError, FormatError.
 bool finish_interrupted_commit(const std::filesystem::path& folder, const Disk* disk = nullptr);
