@@ -108,7 +108,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
     const RunSize own = generator.size(batch);
     size = {std::max(size.prompt_tokens, own.prompt_tokens), std::max(size.tokens, own.tokens), std::max(size.sequences, own.sequences)};
   }
-  RunPlan plan = plan_run(model, options, size);
+  RunPlan plan = plan_run(model, options, size, session);
   if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
   session.notes.note(plan_line(plan));
   load_run_model(model, plan.map, session);

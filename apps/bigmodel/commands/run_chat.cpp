@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
+#include "commands/estimate_inference.h"
 #include "commands/run_events.h"
 #include "commands/run_input.h"
 
@@ -82,8 +83,9 @@ ExitStatus converse(RunModel& model, const GenerationConfig& config, const std::
     if (!model.loaded) {
       constexpr std::int64_t kRoomTokens = 4096;   // later turns are longer than the first
       RunSize size = generator.size(prompt);
-      if (!options.given("context")) size.tokens = std::max(size.tokens, kRoomTokens);
-      plan = plan_run(model, options, size);
+      const std::int64_t stated = stated_context(model.found.config.data);
+      if (!options.given("context")) size.tokens = std::max(size.tokens, stated > 0 ? std::min(stated, kRoomTokens) : kRoomTokens);
+      plan = plan_run(model, options, size, session);
       session.notes.note(plan_line(plan));
       load_run_model(model, plan.map, session);
     }

@@ -65,7 +65,7 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
     rows = std::max<std::int64_t>(ids->second.shape()[0], 1);
     tokens = std::max<std::int64_t>(ids->second.shape()[1], 1);
   }
-  RunPlan plan = plan_run(model, options, {tokens, tokens, rows});
+  RunPlan plan = plan_run(model, options, {tokens, tokens, rows}, session);
   if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
   load_run_model(model, plan.map, session);
   result.describe(model, std::move(plan));

@@ -12,9 +12,11 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/auto_device_map.h"
 #include "bigmodel/planning/activations.h"
+#include "bigmodel/planning/check_device_map.h"
 #include "bigmodel/planning/optimal_map.h"
 #include "bigmodel/planning/placement.h"
 #include "commands/device_map_text.h"
+#include "commands/estimate_inference.h"
 #include "render/json_text.h"
 
 namespace bigmodel::app {
@@ -58,13 +60,19 @@ std::vector<OptionSpec> plan_option_rows() {
            .more = "bigmodel doctor --probe measures it; cpu=50GB/s and disk=2GB/s are assumed."}};
 }
 
-RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& size) {
+RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, Session& session) {
   RunPlan out;
   out.size = size;
   out.map = run_device_map(model, options, size);
   for (const auto& [module, device] : out.map) {
     if (is_accelerator(device)) throw DeviceError(fmt::format("--device-map: there is no device '{}' for '{}': this build runs on the CPU", to_string(device), module), "use cpu or disk");
   }
+  const std::size_t told = model.warnings.size();
+  if (std::string warning = check_device_map(model.graph, out.map).warning(); !warning.empty()) model.warnings.push_back(std::move(warning));
+  if (const std::int64_t stated = stated_context(model.found.config.data); stated > 0 && size.tokens > stated) {
+    model.warnings.push_back(fmt::format("{} tokens are more than the {} positions that the config states: answers may make no sense", size.tokens, stated));
+  }
+  for (std::size_t i = told; i < model.warnings.size(); ++i) session.notes.warning(model.warnings[i]);
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
   const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};

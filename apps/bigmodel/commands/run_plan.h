@@ -31,8 +31,9 @@ struct RunPlan {
 };
 
 /// Places the weights (run_device_map) and predicts from there. Reads no weights. Throws what run_device_map throws, DeviceError for a map
-/// with devices that there are none of.
-RunPlan plan_run(const RunModel& model, const Options& options, const RunSize& size);
+/// with devices that there are none of. Warns, and adds to the model's warnings, where the map names modules that the model lacks, and where
+/// there are more tokens than the config states positions for.
+RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, Session& session);
 
 /// "1.2 GiB in RAM, 3.4 GiB from disk; about 0.6 tokens/s, bound by disk".
 std::string plan_line(const RunPlan& plan);
