@@ -53,11 +53,19 @@ void attention(const ModuleTemplate& module, CacheLayer& layer) {
   layer.kv_heads = integer_property(block, "kv_heads").value_or(heads.value_or(0));
   layer.key_width = projection_shape(member_module(module, "k")).out;
   layer.value_width = projection_shape(member_module(module, "v")).out;
+  // Values that are made of the keys' projection are as wide.
+  if (layer.value_width == 0 && member_path(block, "v").empty()) layer.value_width = layer.key_width;
   if (layer.key_width == 0 || layer.value_width == 0) {
     layer.key_width = mul(layer.kv_heads, wanted(block, "head_dim"));
     layer.value_width = layer.key_width;
   }
   if (layer.key_width <= 0) throw FormatError("the width of its keys is not told");
+  if (!flag_property(block, "cache_values", true)) layer.value_width = 0;
+  if (find_property(block, "cache_times") != nullptr) {
+    const std::int64_t times = wanted(block, "cache_times");
+    layer.key_width = mul(layer.key_width, times);
+    layer.value_width = mul(layer.value_width, times);
+  }
   if (flag_property(block, "cross")) {
     layer.kind = CacheKind::cross;
     layer.encoder_tokens = integer_property(block, "encoder_tokens").value_or(0);
@@ -83,6 +91,17 @@ void latent_attention(const ModuleTemplate& module, CacheLayer& layer) {
   if (layer.key_width == 0) throw FormatError("block 'latent_attention' names no 'kv_down'");
   layer.expanded_key_width = mul(heads, add(wanted(block, "head_dim"), wanted(block, "rope_dim")));
   layer.expanded_value_width = mul(heads, wanted(block, "value_dim"));
+  if (find_property(block, "window") != nullptr) layer.window = wanted(block, "window");
+  if (find_property(block, "index_dim") != nullptr) layer.index_width = wanted(block, "index_dim");
+}
+
+void compressed_cache(const ModuleTemplate& module, CacheLayer& layer) {
+  layer.kind = CacheKind::compressed;
+  layer.kv_heads = 1;
+  layer.key_width = wanted(*module.block, "width");
+  layer.rate = wanted(*module.block, "rate");
+  layer.overlap = flag_property(*module.block, "overlap");
+  if (layer.rate == 0) throw FormatError("block 'compressed_cache': 'rate' is 0");
 }
 
 /// The states of a recurrent mixer; false where the block is none.
@@ -107,6 +126,8 @@ bool recurrent_states(const ModuleTemplate& module, CacheLayer& layer) {
     states = {stream(dimension(module, "key", 1)), recurrent(mul(3, width))};
   } else if (block.kind == "rwkv_channel_mix") {
     states = {stream(dimension(module, "key", 1))};
+  } else if (block.kind == "carried_state") {
+    states = {stream(wanted(block, "elements"))};
   } else {
     return false;
   }
@@ -136,7 +157,8 @@ class Planner {
              (flag_property(block, "cache", true) && (flag_property(block, "causal") || flag_property(block, "cross")));
     }
     return block.kind == "mamba" || block.kind == "mamba2" || block.kind == "gated_delta_net" || block.kind == "short_conv" ||
-           block.kind == "gated_linear_recurrence" || block.kind == "rwkv_time_mix" || block.kind == "rwkv_channel_mix";
+           block.kind == "gated_linear_recurrence" || block.kind == "rwkv_time_mix" || block.kind == "rwkv_channel_mix" ||
+           block.kind == "carried_state" || block.kind == "compressed_cache";
   }
 
   bool caches_below(const ModuleTemplate& module) {
@@ -161,6 +183,8 @@ class Planner {
         attention(module, layer);
       } else if (block.kind == "latent_attention") {
         latent_attention(module, layer);
+      } else if (block.kind == "compressed_cache") {
+        compressed_cache(module, layer);
       } else {
         recurrent_states(module, layer);
       }
@@ -187,15 +211,23 @@ bool is_reference(CacheEngine engine) { return engine == CacheEngine::hf || engi
 
 std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return mul(add(count, unit - 1) / unit, unit); }
 
+/// A token's key of an indexer.
+std::int64_t index_bytes(const CacheLayer& layer, const CacheRequest& request) {
+  constexpr std::int64_t kScaled = 128, kScaleBytes = 4;   // vLLM's DeepseekV32IndexerCache
+  if (request.engine == CacheEngine::vllm) return add(layer.index_width, mul((layer.index_width + kScaled - 1) / kScaled, kScaleBytes));
+  return kv_bytes(request.format, layer.index_width);
+}
+
 std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
-  if (layer.kind == CacheKind::shared || layer.kind == CacheKind::state) return 0;
+  if (layer.kind == CacheKind::shared || layer.kind == CacheKind::state || layer.kind == CacheKind::compressed) return 0;
   const Widths w = widths(layer, request);
-  const std::int64_t once = add(kv_bytes(request.format, w.key), kv_bytes(request.format, w.value));
+  const std::int64_t once = add(add(kv_bytes(request.format, w.key), kv_bytes(request.format, w.value)), index_bytes(layer, request));
   return is_reference(request.engine) ? mul(once, layer.reference_repeat) : once;
 }
 
 bool has_window(const CacheLayer& layer, const CacheRequest& request) {
-  if ((layer.kind != CacheKind::sliding && layer.kind != CacheKind::chunked) || request.engine == CacheEngine::bigmodel) return false;
+  const bool may_have = layer.kind == CacheKind::sliding || layer.kind == CacheKind::chunked || (layer.kind == CacheKind::latent && layer.window > 0);
+  if (!may_have || request.engine == CacheEngine::bigmodel) return false;
   return !is_reference(request.engine) || layer.reference_window;
 }
 
@@ -205,7 +237,7 @@ std::int64_t window_tokens(const CacheLayer& layer, const CacheRequest& request)
     case CacheEngine::hf: return std::max<std::int64_t>(layer.window - 1, 0);
     case CacheEngine::vllm: {
       // Pages that a request may hold while a batch is in work; of a chunk no earlier one is needed.
-      const bool sliding = layer.kind == CacheKind::sliding;
+      const bool sliding = layer.kind != CacheKind::chunked;
       const std::int64_t reach = add(sliding ? std::max<std::int64_t>(layer.window - 1, 0) : layer.window, kVllmBatchedTokens);
       return sliding ? add(rounded_up(reach, kVllmPage), kVllmPage) : rounded_up(reach, kVllmPage);
     }
@@ -238,6 +270,16 @@ std::int64_t state_bytes(const CacheLayer& layer, const CacheRequest& request) {
   return bytes;
 }
 
+/// Entries, and the tokens since the last one: what is to become an entry and the gate of that, twice as wide where entries overlap, and then
+/// the tokens of the last entry as well.
+std::int64_t compressed_bytes(const CacheLayer& layer, const CacheRequest& request) {
+  const std::int64_t entries = request.context / layer.rate;
+  const std::int64_t each = mul(layer.key_width, layer.overlap ? 4 : 2);
+  std::int64_t waiting = mul(request.context % layer.rate, each);
+  if (layer.overlap && entries > 0) waiting = add(waiting, mul(mul(layer.rate, 2), layer.key_width));
+  return add(mul(kv_bytes(request.format, layer.key_width), entries), byte_count(request.model_dtype, waiting));
+}
+
 std::int64_t cross_tokens(const CacheLayer& layer, const CacheRequest& request) {
   if (layer.encoder_tokens > 0) return layer.encoder_tokens;
   return request.encoder_tokens > 0 ? request.encoder_tokens : request.context;
@@ -254,6 +296,7 @@ std::string_view to_string(CacheKind kind) noexcept {
     case CacheKind::cross: return "cross";
     case CacheKind::shared: return "shared";
     case CacheKind::state: return "state";
+    case CacheKind::compressed: return "compressed";
   }
   return "full";
 }
@@ -269,8 +312,9 @@ std::int64_t layer_cache_bytes(const CacheLayer& layer, const CacheRequest& requ
     case CacheKind::shared: return 0;
     case CacheKind::state: return state_bytes(layer, request);
     case CacheKind::cross: return mul(token_bytes(layer, request), cross_tokens(layer, request));
+    case CacheKind::compressed: return compressed_bytes(layer, request);
     case CacheKind::full:
-    case CacheKind::latent: return mul(token_bytes(layer, request), reserved_tokens(request));
+    case CacheKind::latent:
     case CacheKind::sliding:
     case CacheKind::chunked: break;
   }
@@ -294,7 +338,7 @@ CacheSize cache_size(const CachePlan& plan, const CacheRequest& request) {
       out.fixed_bytes_per_sequence = add(out.fixed_bytes_per_sequence, bytes);
       continue;
     }
-    const std::int64_t each = token_bytes(layer, request);
+    const std::int64_t each = layer.kind == CacheKind::compressed ? (kv_bytes(request.format, layer.key_width) + layer.rate - 1) / layer.rate : token_bytes(layer, request);
     out.bytes_per_token = add(out.bytes_per_token, each);
     if (has_window(layer, request)) {
       out.windows_full_at = std::max(out.windows_full_at, window_tokens(layer, request));

@@ -23,6 +23,7 @@ enum class CacheKind {
   cross,    ///< keys and values of the encoder's tokens
   shared,   ///< reads another layer's keys and values
   state,    ///< recurrent and convolution states: the same at every length
+  compressed,  ///< one entry for every `rate` tokens, and what waits for the next one
 };
 
 std::string_view to_string(CacheKind kind) noexcept;
@@ -41,10 +42,13 @@ struct CacheLayer {
   std::string module;                ///< its full name: "model.layers.3.self_attn"
   CacheKind kind = CacheKind::full;
   std::int64_t kv_heads = 0;
-  std::int64_t key_width = 0;        ///< elements a token, all heads; latent: the compressed vector, rotary part included
+  std::int64_t key_width = 0;        ///< elements a token, all heads; latent: the compressed vector, rotary part included; compressed: an entry
   std::int64_t value_width = 0;      ///< latent: 0
   std::int64_t expanded_key_width = 0, expanded_value_width = 0;  ///< latent: of all heads
-  std::int64_t window = 0;           ///< sliding, chunked: tokens
+  std::int64_t index_width = 0;      ///< elements a token of the keys by which an indexer picks tokens
+  std::int64_t window = 0;           ///< sliding, chunked, and latent where it has one: tokens
+  std::int64_t rate = 0;             ///< compressed: tokens an entry
+  bool overlap = false;              ///< compressed: entries read the tokens of the entry before, too
   std::int64_t encoder_tokens = 0;   ///< cross: where the description fixes it, else 0
   bool reference_window = true;      ///< false: the reference's cache does not know of the window and keeps every token
   std::int64_t reference_repeat = 1; ///< how often the reference's cache stores each key and value
@@ -62,7 +66,7 @@ CachePlan plan_cache(const MetaGraph& graph);
 
 /// Whose cache is meant. `exact` counts what the next token can still read. `hf` is the reference's DynamicCache: windows keep one
 /// token less, convolutions one column more, and windows that it does not know keep every token; `hf_static` its StaticCache of
-/// `context` tokens. `vllm` takes pages of 16 tokens, and for windows what a batch of kVllmBatchedTokens can reach; `llama_cpp` takes
+/// `context` tokens. `vllm` takes pages of 16 tokens, keeps an indexer's keys as fp8 with a scale for each 128, and for windows what a batch of kVllmBatchedTokens can reach; `llama_cpp` takes
 /// cells in multiples of 256, windows with room for the batch in work, and states in float32. `bigmodel` is this project's engine: every
 /// token also of windowed layers, the heads of latent attention, states in float32.
 enum class CacheEngine { exact, hf, hf_static, vllm, llama_cpp, bigmodel };

@@ -1,8 +1,13 @@
 """Measures the caches that transformers fills: one JSON line per (tiny config, cache class, dtype, lengths).
 
-Run: python make.py > hf_caches.jsonl      (transformers 5.23.0, torch 2.15.0 on a CPU; seed 0; weights are random and do not matter)
+Run: python make.py > hf_caches.jsonl          the cases below
+     python make.py --all > hf_caches_all.jsonl    every other type with a causal or sequence-to-sequence class, its default config made small
+(transformers 5.23.0, torch 2.15.0 on a CPU; seed 0; weights are random and do not matter)
 """
+import importlib.util
 import json
+import pathlib
+import signal
 import sys
 import warnings
 
@@ -99,7 +104,34 @@ CASES = [
                      encoder_ffn_dim=64, decoder_ffn_dim=64, max_source_positions=20, max_target_positions=64, num_mel_bins=8, **NO_PAD,
                      decoder_start_token_id=1)),
     ("bert", dict(H, is_decoder=True)),
+    ("gemma3n_text", dict(H, **G, head_dim=16, sliding_window=4, num_kv_shared_layers=2, vocab_size_per_layer_input=97, hidden_size_per_layer_input=8,
+                          laurel_rank=8, altup_num_inputs=2, activation_sparsity_pattern=[0.0] * 5,
+                          layer_types=["sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"], **NO_PAD)
+     | dict(num_hidden_layers=5)),
+    ("gemma4_text", dict(H, **G, head_dim=8, global_head_dim=16, num_global_key_value_heads=1, attention_k_eq_v=True, sliding_window=4, num_kv_shared_layers=2,
+                         vocab_size_per_layer_input=97, hidden_size_per_layer_input=8,
+                         layer_types=["sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"], **NO_PAD)
+     | dict(num_hidden_layers=5)),
+    ("deepseek_v4", dict(vocab_size=97, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, head_dim=16, q_lora_rank=16, o_groups=2, o_lora_rank=8,
+                         index_n_heads=2, index_head_dim=8, index_topk=4, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, sliding_window=4,
+                         num_hash_layers=0, qk_rope_head_dim=8, compress_rates={"compressed_sparse_attention": 4, "heavily_compressed_attention": 6},
+                         layer_types=["sliding_attention", "heavily_compressed_attention", "compressed_sparse_attention"], max_position_embeddings=256)),
 ]
+
+
+def other_cases():
+    """The types that CASES leaves out, each with the small configuration that the run cases use."""
+    path = pathlib.Path(__file__).resolve().parents[2] / "engine" / "make_cases.py"
+    spec = importlib.util.spec_from_file_location("make_cases", path)
+    small = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(small)
+    done = {model_type for model_type, _ in CASES}
+    names = set(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) | set(auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    for model_type in sorted(names - done):
+        try:
+            yield model_type, {**small.small_config(model_type), **small.OWN.get(model_type, {})}
+        except Exception as e:
+            print(f"{model_type}: {type(e).__name__}: {str(e)[:150]}", file=sys.stderr, flush=True)
 
 
 def measured(value):
@@ -181,16 +213,26 @@ def run(model_type, given, dtype, kind, batch, prompt, steps):
     return record
 
 
+def give_up(signal_number, frame):
+    raise TimeoutError("too slow")
+
+
 def main():
-    for index, (model_type, given) in enumerate(CASES):
+    every = "--all" in sys.argv
+    signal.signal(signal.SIGALRM, give_up)
+    for model_type, given in other_cases() if every else CASES:
         for dtype in (torch.float32, torch.bfloat16):
-            for kind in ("dynamic", "static"):
+            for kind in ("dynamic",) if every else ("dynamic", "static"):
                 batch, prompt, steps = (2, 11, 3) if kind == "dynamic" else (3, 6, 2)
                 if dtype == torch.bfloat16:
                     batch, prompt, steps = 1, 3, 1
                 try:
-                    print(json.dumps(run(model_type, given, dtype, kind, batch, prompt, steps)), flush=True)
+                    signal.alarm(60)
+                    record = run(model_type, given, dtype, kind, batch, prompt, steps)
+                    signal.alarm(0)
+                    print(json.dumps(record), flush=True)
                 except Exception as e:  # a class of cache that the type does not take
+                    signal.alarm(0)
                     print(f"{model_type} {kind} {dtype}: {type(e).__name__}: {str(e)[:150]}", file=sys.stderr, flush=True)
 
 
