@@ -77,9 +77,53 @@ TEST_SUITE("cli/estimate_components") {
     CHECK(priced(path)["components"][0]["bytes"] == 8);
     for (const char* question : {"--context", "--device"}) {
       const RunResult r = run_binary({"estimate-memory", path, question, question == std::string_view("--context") ? "32768" : "80GiB"});
-      CHECK(r.exit_code == 2);
-      CHECK(r.err.find("priced as stored only") != std::string::npos);
+      CHECK(r.exit_code == 6);
+      CHECK(r.err.find("has no key 'lfm2.block_count'") != std::string::npos);
     }
+  }
+
+  TEST_CASE("what running a GGUF file takes: weights as they are, caches by its metadata") {
+    const TempFolder folder;
+    // Two layers of width 64: 120 * 64 words, twice, and 2 * (4 * 64 * 64 - 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64.
+    const std::int64_t parameters = 2 * 120 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64;
+    const auto file = [&](const char* name, const std::string& architecture, std::int64_t elements, std::uint32_t heads = 4) {
+      GgufText text;
+      text.bytes = "GGUF";
+      text.number<std::uint32_t>(3).number<std::uint64_t>(1).number<std::uint64_t>(9);
+      text.text("general.architecture").number<std::uint32_t>(8).text(architecture);
+      const auto fact = [&](const char* key, std::uint32_t value) { text.text(architecture + "." + key).number<std::uint32_t>(4).number<std::uint32_t>(value); };
+      fact("block_count", 2);
+      fact("embedding_length", 64);
+      fact("feed_forward_length", 128);
+      fact("attention.head_count", heads);
+      fact("context_length", 4096);
+      text.text(architecture + ".attention.head_count_kv").number<std::uint32_t>(9).number<std::uint32_t>(5).number<std::uint64_t>(2);
+      text.number<std::int32_t>(2).number<std::int32_t>(2);
+      text.text("tokenizer.ggml.tokens").number<std::uint32_t>(9).number<std::uint32_t>(8).number<std::uint64_t>(120);
+      for (int i = 0; i < 120; ++i) text.text("t");
+      text.text("general.file_type").number<std::uint32_t>(4).number<std::uint32_t>(1);
+      text.text("all").number<std::uint32_t>(1).number<std::uint64_t>(static_cast<std::uint64_t>(elements)).number<std::uint32_t>(1).number<std::uint64_t>(0);
+      text.bytes.resize((text.bytes.size() + 31) / 32 * 32 + static_cast<std::size_t>(elements) * 2);
+      return folder.write(name, text.bytes).string();
+    };
+    const std::string llama = file("llama.gguf", "llama", parameters);
+    const RunResult r = run_binary({"estimate-memory", llama, "--context", "1000", "--kv-dtype", "q8_0", "--engine", "llama.cpp", "--json"});
+    REQUIRE_MESSAGE(r.exit_code == 0, r.err);
+    CHECK(faults_of("estimate-memory", r.out) == "");
+    const Json row = Json::parse(r.out)["inference"]["dtypes"][0];
+    CHECK(row["weights_bytes"] == parameters * 2);
+    // Keys and values of 32 elements in blocks of 34 bytes, two layers, 1024 cells.
+    CHECK(row["kv_cache"]["bytes"] == 1024 * 2 * 2 * 34);
+    CHECK(run_binary({"estimate-memory", llama, "--device", "24GiB", "--fits"}).exit_code == 0);
+    CHECK(run_binary({"estimate-memory", llama, "--context", "1000"}).out.find("KV cache") != std::string::npos);
+    // Metadata of another model than the tensors', an architecture that nobody described: no figure.
+    for (const std::string& path : {file("other.gguf", "llama", parameters * 2), file("alien.gguf", "alien", parameters)}) {
+      const RunResult refused = run_binary({"estimate-memory", path, "--context", "1000"});
+      CHECK_MESSAGE(refused.exit_code == 6, refused.err);
+      CHECK(refused.err.find("is not told") != std::string::npos);
+      CHECK(run_binary({"estimate-memory", path}).exit_code == 0);
+    }
+    CHECK(run_binary({"estimate-memory", llama, "--train", "full"}).exit_code == 2);
   }
 
   TEST_CASE("repositories of the Hub, by byte ranges") {

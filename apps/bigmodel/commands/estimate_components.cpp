@@ -109,11 +109,12 @@ ComponentsResult adapter(PartFiles& files, const spec::SpecLibrary& library, con
   return out;
 }
 
-Component gguf_component(PartFiles& files, const std::vector<std::string>& names) {
+/// `model` takes what the first file says of a model.
+Component gguf_component(PartFiles& files, const std::vector<std::string>& names, std::optional<GgufHeader>& model) {
   Component out{.name = names.front()};
   for (const std::string& name : names) {
     if (!files.has(name)) throw NotFoundError(fmt::format("{}: {}: one of {} parts, and it is not here", files.object(), name, names.size()), "download it");
-    const GgufHeader header = files.gguf(name);
+    GgufHeader header = files.gguf(name);
     if (out.class_name.empty()) out.class_name = header.kind.empty() || header.kind == "model" ? header.architecture : header.kind;
     for (const GgufTensor& tensor : header.tensors) {
       ++out.tensors;
@@ -124,6 +125,9 @@ Component gguf_component(PartFiles& files, const std::vector<std::string>& names
       if (it == out.dtypes.end()) it = out.dtypes.insert(it, {std::string(tensor.type.name), 0});
       it->second += size_bytes;
     }
+    if (model || (!header.kind.empty() && header.kind != "model") || header.architecture == "clip") continue;
+    header.tensors.clear();
+    model = std::move(header);
   }
   return out;
 }
@@ -135,7 +139,7 @@ ComponentsResult gguf(PartFiles& files, const std::vector<std::string>& names, c
   for (const std::string& name : names) {
     const std::vector<std::string> set = gguf_set(name);
     if (names.size() > 1 && set.front() != name) continue;
-    out.components.push_back(gguf_component(files, set));
+    out.components.push_back(gguf_component(files, set, out.gguf));
     const Component& component = out.components.back();
     if (component.class_name != "mmproj" && component.class_name != "clip") models.push_back(component.name);
   }

@@ -31,6 +31,7 @@ struct ComponentsResult {
   std::string source;      ///< "folder", "file" or "hub"
   std::vector<Component> components;
   std::vector<std::string> assumptions, warnings;
+  std::optional<GgufHeader> gguf;  ///< of the model, its tensors left out
 
   std::int64_t bytes() const;
   std::int64_t parameters() const;

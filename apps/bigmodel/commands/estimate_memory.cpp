@@ -10,11 +10,13 @@
 #include "bigmodel/hub/discussion.h"
 #include "bigmodel/io/atomic_file.h"
 #include "bigmodel/model/compare_tensors.h"
+#include "bigmodel/model/gguf_config.h"
 #include "commands/estimate_report.h"
 #include "commands/estimate_text.h"
 #include "commands/hub_access.h"
 #include "commands/model_argument.h"
 #include "commands/stored_checkpoint.h"
+#include "render/digits.h"
 #include "render/format.h"
 
 namespace bigmodel::app {
@@ -128,12 +130,39 @@ void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library)
   }
 }
 
+/// What running a GGUF file takes: its weights as they are, caches by the config that its metadata stand for. Throws what config_of_gguf throws, and
+/// UnsupportedError where that config makes another model than the file holds.
+InferenceResult gguf_inference(const std::string& argument, const ComponentsResult& components, spec::SpecLibrary& library, const Options& options, Session& session) {
+  const FoundModel model{.argument = argument, .source = components.source, .place = argument,
+                         .config = config_of_gguf(components.gguf->architecture, components.gguf->facts, argument), .folder = {}};
+  const MetaGraph graph = build_graph(library, model, {.class_name = "auto", .disk_rules = false}, session);
+  const std::int64_t described = graph_totals(graph).parameters, held = components.parameters();
+  // A tied output layer may be stored again; tables of frequencies and projectors come on top.
+  const std::int64_t vocabulary = activation_widths(graph).vocabulary, hidden = activation_widths(graph).hidden;
+  if (held < described - described / 20 || held > described + described / 20 + vocabulary * hidden) {
+    throw UnsupportedError(fmt::format("{}: its metadata make a {} of {} parameters, the file has {}: its cache is not told", argument, graph.class_name, grouped_digits(described),
+                                       grouped_digits(held)),
+                           "name the model that it was made of, with its config.json");
+  }
+  StoredEstimate stored;
+  stored.weights.method = "gguf";
+  stored.weights.bytes = components.bytes();
+  stored.compute_dtype = DType::float16;
+  return estimate_inference(library, model, &stored, options, session);
+}
+
 /// What has no config.json of its own: parts, by their headers alone.
-EstimateResult components_only(const std::string& argument, ComponentsResult components, const Options& options, Session& session) {
-  if (asks_for_training(options) || asks_for_inference(options, false)) {
+EstimateResult components_only(const std::string& argument, ComponentsResult components, spec::SpecLibrary& library, const Options& options, Session& session) {
+  const bool runs = asks_for_inference(options, false);
+  if (asks_for_training(options) || (runs && !components.gguf)) {
     throw UsageError(fmt::format("{}: priced as stored only, without what running or training takes", argument), "name a model with a config.json");
   }
   EstimateResult result;
+  if (runs) {
+    result.inference = gguf_inference(argument, components, library, options, session);
+    components.assumptions.push_back(fmt::format("caches and activations are those of {}, by the metadata of '{}'", result.inference->class_name, components.gguf->architecture));
+    components.warnings.insert(components.warnings.end(), result.inference->warnings.begin(), result.inference->warnings.end());
+  }
   result.model.argument = argument;
   result.assumptions = components.assumptions;
   result.assumptions.push_back("each part as its files store it; nothing is scaled");
@@ -200,7 +229,7 @@ ExitStatus run(const Options& options, Session& session) {
 
 EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& library, const Options& options, Session& session) {
   if (auto components = estimate_components(argument, library, options, session)) {
-    return components_only(argument, *std::move(components), options, session);
+    return components_only(argument, *std::move(components), library, options, session);
   }
   const std::vector<DType> dtypes = options.dtypes("dtypes");
   EstimateResult result;
@@ -210,7 +239,7 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
     // A repository without a config.json may be made of parts.
     std::optional<ComponentsResult> components = hub_components(argument, library, options, session);
     if (!components) throw;
-    return components_only(argument, *std::move(components), options, session);
+    return components_only(argument, *std::move(components), library, options, session);
   }
   const MetaGraph graph = build_graph(library, result.model, {.class_name = options.text("class"), .disk_rules = false}, session);
   const GraphTotals totals = graph_totals(graph);

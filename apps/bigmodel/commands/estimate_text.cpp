@@ -56,7 +56,8 @@ std::string checkpoint_line(const EstimateResult& result) {
 
 std::string text_of(const EstimateResult& result, const Terminal& terminal) {
   if (result.components_only) {
-    return fmt::format("{}\n{}", components_line(result.model.argument, *result.components), box_table(components_table(*result.components), terminal));
+    std::string out = fmt::format("{}\n{}", components_line(result.model.argument, *result.components), box_table(components_table(*result.components), terminal));
+    return result.inference ? out + fmt::format("\n{}", inference_text(*result.inference, terminal)) : out;
   }
   std::string out = fmt::format("{}: {}, {} parameters\n", result.model.argument, result.class_name,
                                 grouped_digits(result.parameters));
@@ -72,7 +73,8 @@ std::string text_of(const EstimateResult& result, const Terminal& terminal) {
 
 std::string markdown_of(const EstimateResult& result) {
   if (result.components_only) {
-    return fmt::format("### {}\n\n{}\n", components_line(result.model.argument, *result.components), markdown_table(components_table(*result.components)));
+    std::string out = fmt::format("### {}\n\n{}\n", components_line(result.model.argument, *result.components), markdown_table(components_table(*result.components)));
+    return result.inference ? out + fmt::format("\n{}", inference_markdown(*result.inference)) : out;
   }
   std::string out = fmt::format("### {}\n\n{}, {} parameters\n\n", result.model.argument, result.class_name,
                                 grouped_digits(result.parameters));
@@ -135,6 +137,7 @@ Json components_only_json(const EstimateResult& result) {
   json["tensors"] = c.tensors();
   json["total_bytes"] = c.bytes();
   json["components"] = components_json(c);
+  if (result.inference) json["inference"] = inference_json(*result.inference);
   json["assumptions"] = result.assumptions;
   json["warnings"] = result.warnings;
   return json;

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostTensors = 1'000'000;
 constexpr std::uint32_t kMostDimensions = 8;
 constexpr int kMostNesting = 4;
+constexpr std::uint64_t kMostFacts = 4096;   // layers
 constexpr std::uint64_t kDefaultAlignment = 32;
 
 enum class ValueType : std::uint32_t { uint8, int8, uint16, int16, uint32, int32, float32, boolean, string, array, uint64, int64, float64 };
@@ -65,7 +66,7 @@ class HeaderReader {
     const auto tensors = number<std::uint64_t>(), pairs = number<std::uint64_t>();
     // Each takes more bytes than this; what claims more is cut off.
     if (tensors > kMostTensors || tensors > file_bytes_ / 24 || pairs > file_bytes_ / 12) cut_off();
-    std::uint64_t alignment = kDefaultAlignment;
+    std::uint64_t alignment = kDefaultAlignment, tokens = 0;
     for (std::uint64_t i = 0; i < pairs; ++i) {
       const std::string key = text();
       const auto type = static_cast<ValueType>(number<std::uint32_t>());
@@ -75,10 +76,15 @@ class HeaderReader {
         alignment = number<std::uint32_t>();
       } else if (type == ValueType::uint16 && key == "split.count") {
         out.split_count = number<std::uint16_t>();
+      } else if (!out.architecture.empty() && key.starts_with(out.architecture + ".") && may_be_fact(type)) {
+        if (std::vector<std::int64_t> values = fact(type); !values.empty()) out.facts[key.substr(out.architecture.size() + 1)] = std::move(values);
       } else {
+        const std::uint64_t before = at_;
         skip(type, 0);
+        if (key == "tokenizer.ggml.tokens" && type == ValueType::array) tokens = array_length(before);
       }
     }
+    if (tokens > 0) out.facts.try_emplace("vocab_size", std::vector<std::int64_t>{static_cast<std::int64_t>(tokens)});
     if (alignment == 0 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0) {
       throw FormatError(fmt::format("{}: key 'general.alignment': expected a power of two, got {}", where_, alignment));
     }
@@ -119,6 +125,48 @@ class HeaderReader {
     need(length);
     std::string out(reinterpret_cast<const char*>(bytes_.data()) + at_, length);
     at_ += length;
+    return out;
+  }
+
+  static bool may_be_fact(ValueType type) { return is_whole(type) || type == ValueType::array; }
+  static bool is_whole(ValueType type) {
+    return width_of(type).has_value() && type != ValueType::float32 && type != ValueType::float64;
+  }
+
+  /// The number, or the list of numbers; empty for lists of other things, which are passed over.
+  std::vector<std::int64_t> fact(ValueType type) {
+    if (type != ValueType::array) return {whole(type)};
+    const std::uint64_t begin = at_;
+    const auto items = static_cast<ValueType>(number<std::uint32_t>());
+    const auto count = number<std::uint64_t>();
+    if (!is_whole(items) || count > kMostFacts) {
+      at_ = begin;
+      skip(type, 0);
+      return {};
+    }
+    std::vector<std::int64_t> out;
+    for (std::uint64_t i = 0; i < count; ++i) out.push_back(whole(items));
+    return out;
+  }
+
+  std::int64_t whole(ValueType type) {
+    switch (type) {
+      case ValueType::uint8:
+      case ValueType::boolean: return number<std::uint8_t>();
+      case ValueType::int8: return number<std::int8_t>();
+      case ValueType::uint16: return number<std::uint16_t>();
+      case ValueType::int16: return number<std::int16_t>();
+      case ValueType::uint32: return number<std::uint32_t>();
+      case ValueType::int32: return number<std::int32_t>();
+      case ValueType::uint64: return static_cast<std::int64_t>(std::min<std::uint64_t>(number<std::uint64_t>(), INT64_MAX));
+      default: return number<std::int64_t>();
+    }
+  }
+
+  /// Of an array that was passed over, from where it begins.
+  std::uint64_t array_length(std::uint64_t begin) const {
+    std::uint64_t out;
+    std::memcpy(&out, bytes_.data() + begin + sizeof(std::uint32_t), sizeof(out));
     return out;
   }
 

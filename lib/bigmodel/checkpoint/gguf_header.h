@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,6 +29,9 @@ struct GgufHeader {
   std::string architecture;      ///< general.architecture
   std::string name;              ///< general.name
   std::string kind;              ///< general.type: "model", "mmproj", "adapter"; empty where not stated
+  /// Whole numbers and truths, and lists of them, below the architecture's name and without it ("block_count"); "vocab_size" is the length of the
+  /// list of tokens where it is not stated. Longer lists than a model has layers are left out.
+  std::map<std::string, std::vector<std::int64_t>> facts;
   std::uint64_t split_count = 0; ///< split.count: of how many files this is one; 0: not split
   std::vector<GgufTensor> tensors;
   std::uint64_t file_bytes = 0;
