@@ -21,7 +21,7 @@ std::int64_t bytes(const CachePlan& plan, std::int64_t context, CacheEngine engi
 }
 
 const GgufFacts kSmall = {{"block_count", {4}}, {"embedding_length", {64}}, {"feed_forward_length", {128}}, {"context_length", {4096}}, {"vocab_size", {100}}, {"attention.head_count", {4}},
-                          {"attention.head_count_kv", {2}}, {"attention.key_length", {16}}, {"expert_count", {4}}, {"expert_used_count", {2}}, {"expert_feed_forward_length", {32}},
+                          {"attention.head_count_kv", {2}}, {"attention.key_length", {16}}, {"expert_count", {4}}, {"expert_used_count", {2}}, {"expert_shared_count", {1}}, {"expert_feed_forward_length", {32}},
                           {"attention.sliding_window", {8}}, {"ssm.conv_kernel", {4}}, {"ssm.state_size", {8}}, {"ssm.time_step_rank", {4}}, {"ssm.inner_size", {128}}};
 
 }  // namespace

@@ -93,6 +93,7 @@ void latent_attention(const ModuleTemplate& module, CacheLayer& layer) {
   layer.expanded_value_width = mul(heads, wanted(block, "value_dim"));
   if (find_property(block, "window") != nullptr) layer.window = wanted(block, "window");
   if (find_property(block, "index_dim") != nullptr) layer.index_width = wanted(block, "index_dim");
+  layer.reference_index_float32 = flag_property(block, "index_float32");
 }
 
 void compressed_cache(const ModuleTemplate& module, CacheLayer& layer) {
@@ -118,7 +119,9 @@ bool recurrent_states(const ModuleTemplate& module, CacheLayer& layer) {
     states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel")),
               recurrent(mul(mul(wanted(block, "value_heads"), wanted(block, "key_dim")), wanted(block, "value_dim")))};
   } else if (block.kind == "short_conv") {
-    states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel"))};
+    states = {convolution(integer_property(block, "channels").value_or(0), wanted(block, "kernel"))};
+    if (states.front().rows == 0) states.front().rows = dimension(module, "conv", 0);
+    states.front().keeps_float32 = flag_property(block, "float32");
   } else if (block.kind == "gated_linear_recurrence") {
     states = {convolution(dimension(module, "conv", 0), wanted(block, "kernel")), recurrent(dimension(module, "recurrent_param", 0))};
   } else if (block.kind == "rwkv_time_mix") {
@@ -189,9 +192,18 @@ class Planner {
         recurrent_states(module, layer);
       }
       plan_.layers.push_back(std::move(layer));
+      if (block.kind == "attention" && flag_property(block, "cross_beside")) add_cross_beside();
     } catch (const Error& e) {
       plan_.unknown.push_back(fmt::format("{}: {}", path, e.message()));
     }
+  }
+
+  /// The same keys and values of the encoder's tokens.
+  void add_cross_beside() {
+    CacheLayer cross = plan_.layers.back();
+    cross.kind = CacheKind::cross;
+    cross.window = 0;
+    plan_.layers.push_back(std::move(cross));
   }
 
   CachePlan& plan_;
@@ -215,7 +227,7 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return mul(add(
 std::int64_t index_bytes(const CacheLayer& layer, const CacheRequest& request) {
   constexpr std::int64_t kScaled = 128, kScaleBytes = 4;   // vLLM's DeepseekV32IndexerCache
   if (request.engine == CacheEngine::vllm) return add(layer.index_width, mul((layer.index_width + kScaled - 1) / kScaled, kScaleBytes));
-  return kv_bytes(request.format, layer.index_width);
+  return kv_bytes(is_reference(request.engine) && layer.reference_index_float32 ? *kv_format(DType::float32) : request.format, layer.index_width);
 }
 
 std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {

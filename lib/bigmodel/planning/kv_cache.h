@@ -50,6 +50,7 @@ struct CacheLayer {
   std::int64_t rate = 0;             ///< compressed: tokens an entry
   bool overlap = false;              ///< compressed: entries read the tokens of the entry before, too
   std::int64_t encoder_tokens = 0;   ///< cross: where the description fixes it, else 0
+  bool reference_index_float32 = false;  ///< the reference's cache has the indexer's keys in float32, whatever the model's dtype
   bool reference_window = true;      ///< false: the reference's cache does not know of the window and keeps every token
   std::int64_t reference_repeat = 1; ///< how often the reference's cache stores each key and value
   std::vector<CacheState> states;
