@@ -67,7 +67,7 @@ const CommandSpec& spec() {
            "--train adds what training takes on the fullest device: weights, gradients, optimizer states, activations by published formulas, "
            "logits, what sharding gathers. Up to 80 % of a device counts as fitting.",
            "Diffusers pipelines, sentence-transformers models, adapters and GGUF files, in folders and on the Hub, are priced part by part, as "
-           "their files' headers say.",
+           "their files' headers say. A GGUF file's cache is that of the model which its metadata stand for.",
            "A quantised model is also priced as its checkpoint stores it: packed elements, scales and zeros, by the headers of its files "
            "where there are some, else by its quantization_config (GPTQ, AWQ, bitsandbytes, FP8, MXFP4, NVFP4, compressed-tensors, "
            "torchao), skip lists honoured. Without --dtypes that is what running takes."},
