@@ -3,8 +3,8 @@
 
     make.py OUT.jsonl [TYPE ...]        one record for each config of cases.json, or of some types
 
-Form: a tied tensor once, `tied` [name, kept name], `disk` what saving writes, `modules` [name, class] of
-models without a network of timm's (its classes without tensors are not all described). transformers 5.23.0, timm 1.0.31,
+Form: a tied tensor once, `tied` [name, kept name], `disk` what saving writes, `modules` [name, class], but not
+of a network of timm's, nor of a case with a true behind it: there not all that is without tensors is described. transformers 5.23.0, timm 1.0.31,
 torch 2.15.0, accelerate 1.15.0.
 """
 import copy, importlib, json, os, sys, warnings
@@ -34,7 +34,7 @@ def build(cls, config):
     raise error
 
 
-def record(model_type, name, values):
+def record(model_type, name, values, tensors_only=False):
     from transformers import CONFIG_MAPPING
     from transformers.core_model_loading import revert_weight_conversion
     from transformers.modeling_utils import remove_tied_weights_from_state_dict
@@ -55,7 +55,8 @@ def record(model_type, name, values):
             "buffers": [[*row(n, b), n not in unsaved] for n, b in model.named_buffers(remove_duplicate=False)],
             "tied": tied, "no_split": sorted(model._no_split_modules or []),
             "disk": [row(n, t) for n, t in sorted(state.items())], "each_tensor_once": True}
-    if not any(type(m).__module__.startswith("timm.") for _, m in modules): out["modules"] = [[n, type(m).__name__] for n, m in modules]
+    timm = any(type(m).__module__.startswith("timm.") for _, m in modules)
+    if not tensors_only and not timm: out["modules"] = [[n, type(m).__name__] for n, m in modules]
     return out
 
 
