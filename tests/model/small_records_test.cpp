@@ -19,6 +19,6 @@ TEST_SUITE("model/small_records") {
       CHECK(test::graph_difference(library, record) == "");
       ++records;
     });
-    CHECK(records > 360);
+    CHECK(records > 375);
   }
 }
