@@ -109,8 +109,13 @@ TEST_SUITE("cli/estimate_traps") {
     }
     // Types that do.
     CHECK(estimate(folder, R"({"model_type": "mimo_v2_flash", "num_hidden_layers": 2, "v_head_dim": 64})", {"--strict", "--context", "10"}).err.find("v_head_dim") == std::string::npos);
-    // Its cache is not told yet: said, and no quiet fit.
-    CHECK(estimate(folder, R"({"model_type": "gemma4_text", "num_hidden_layers": 6, "global_head_dim": 128})", {"--strict", "--context", "10"}).exit_code == 1);
+    CHECK(estimate(folder, R"({"model_type": "gemma4_text", "num_hidden_layers": 6, "global_head_dim": 128})", {"--strict", "--context", "10"}).exit_code == 0);
+    // A window that is switched off is saved as 0.
+    CHECK(estimate(folder, R"({"model_type": "qwen2_moe", "num_hidden_layers": 2, "use_sliding_window": false, "sliding_window": 0})", {"--strict", "--context", "10"}).exit_code == 0);
+    // Its cache is not told: said, and no quiet fit.
+    const RunResult untold = estimate(folder, R"({"model_type": "xlstm", "architectures": ["xLSTMForCausalLM"], "num_hidden_layers": 2})", {"--strict", "--context", "10"});
+    CHECK(untold.exit_code == 1);
+    CHECK(untold.err.find("no layer says what it keeps") != std::string::npos);
     CHECK(estimate(folder, R"({"model_type": "qwen3_next", "num_hidden_layers": 4, "attn_output_gate": true})", {"--strict", "--context", "10"}).exit_code == 0);
     // A pattern by number is read, one by list or of nothing is an error.
     CHECK(fits(R"({"model_type": "gemma3_text", "num_hidden_layers": 4, "sliding_window_pattern": 2})").exit_code == 0);

@@ -11,6 +11,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/prune_checkpoint.h"
 #include "bigmodel/engine/resize_vocabulary.h"
+#include "bigmodel/io/scratch_folder.h"
 #include "commands/checkpoint_argument.h"
 #include "commands/model_argument.h"
 #include "commands/shard_text.h"
@@ -86,6 +87,8 @@ ExitStatus run(const Options& options, Session& session) {
   const Checkpoint checkpoint = source.open(open_options(options));
   for (const std::string& note : checkpoint.notes) session.notes.note(note);
   WriteOptions write{.output = output, .force = options.flag("force"), .resume = options.flag("resume"), .made_of = &checkpoint.files, .copy = {}};
+  // What a killed run of the same call left beside an output that it had finished.
+  for (const char* purpose : {kHeadsPurpose, kVocabularyPurpose}) ScratchFolder::remove_leftovers(output, purpose);
   check_output(checkpoint, write);
 
   const Disk disk;

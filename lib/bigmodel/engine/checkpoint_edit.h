@@ -27,9 +27,13 @@ struct TensorEdit {
   bool mean = false;                      ///< added rows are the mean of the old ones; else zeros
 };
 
+/// What scratch folders of edits are for (io/scratch_folder.h).
+inline constexpr const char* kHeadsPurpose = "heads";
+inline constexpr const char* kVocabularyPurpose = "vocabulary";
+
 /// Everything that changes in a checkpoint. Names are those of files; a prefix that one side lacks does not matter.
 struct CheckpointEdit {
-  std::string purpose;                    ///< one word, for the name of the scratch folder
+  std::string purpose;                    ///< one word, for the name of the scratch folder: one of those below
   std::vector<TensorEdit> tensors;
   std::string config_text;                ///< config.json afterwards
 };

@@ -76,7 +76,7 @@ HeadsEdit plan_pruning(spec::SpecLibrary& library, const Config& config, const C
   const MetaGraph before = build_meta_graph(library, config, {.class_name = class_name});
   HeadsByLayer all = pruned_heads(config.data, config.where);
   out.pruned = prune_heads(before, heads, all);
-  out.files.purpose = "heads";
+  out.files.purpose = kHeadsPurpose;
   std::unordered_map<std::string, const TensorLayout*> layouts;
   const std::vector<TensorLayout> list = tensor_layouts(before);
   for (const TensorLayout& layout : list) layouts.emplace(layout.name, &layout);

@@ -44,7 +44,7 @@ TensorEdit row_edit(const std::string& name, const Shape& from, const Shape& to,
 VocabularyEdit plan_vocabulary(spec::SpecLibrary& library, const Config& config, const ResizeVocabulary& wanted, const std::string& class_name) {
   VocabularyEdit out;
   out.size = rounded(wanted);
-  out.files.purpose = "vocabulary";
+  out.files.purpose = kVocabularyPurpose;
   Json json = Json::parse(config.text);
   Json* const vocabulary = vocabulary_of(json);
   if (vocabulary == nullptr) throw UnsupportedError(fmt::format("{}: states no vocab_size", config.where), "only models of text have a vocabulary");

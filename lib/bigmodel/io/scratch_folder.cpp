@@ -28,7 +28,7 @@ UniqueFd lock_folder(const fs::path& folder) {
 }
 
 /// Folders of that name with a process number behind it that nobody works in.
-void remove_leftovers(const fs::path& parent, const std::string& prefix) {
+void remove_unused(const fs::path& parent, const std::string& prefix) {
   std::error_code error;
   std::vector<fs::path> found;
   for (fs::directory_iterator at(parent, error), end; !error && at != end; at.increment(error)) {
@@ -41,14 +41,26 @@ void remove_leftovers(const fs::path& parent, const std::string& prefix) {
   }
 }
 
+/// Without a slash at the end.
+fs::path named(const fs::path& target) {
+  fs::path whole = fs::absolute(target).lexically_normal();
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+std::string prefix_of(const fs::path& whole, std::string_view purpose) { return fmt::format(".{}-{}-", whole.filename().string(), purpose); }
+
 }  // namespace
 
+void ScratchFolder::remove_leftovers(const fs::path& target, std::string_view purpose) {
+  const fs::path whole = named(target);
+  remove_unused(whole.parent_path(), prefix_of(whole, purpose));
+}
+
 ScratchFolder::ScratchFolder(const fs::path& target, std::string_view purpose) {
-  fs::path whole = fs::absolute(target).lexically_normal();
-  if (!whole.has_filename()) whole = whole.parent_path();
-  const std::string prefix = fmt::format(".{}-{}-", whole.filename().string(), purpose);
+  const fs::path whole = named(target);
+  const std::string prefix = prefix_of(whole, purpose);
   std::error_code error;
-  remove_leftovers(whole.parent_path(), prefix);
+  remove_unused(whole.parent_path(), prefix);
   // Another of this process may be in use, and without locks a leftover of this number may lie there.
   for (int number = 0; number < 1000; ++number) {
     path_ = whole.parent_path() / (number == 0 ? fmt::format("{}{}", prefix, ::getpid()) : fmt::format("{}{}{:03}", prefix, ::getpid(), number));

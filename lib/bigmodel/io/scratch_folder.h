@@ -13,6 +13,8 @@ namespace bigmodel {
 /// killed left behind, and removes it. One thread.
 class ScratchFolder {
  public:
+  /// What making one would remove first, where none is made.
+  static void remove_leftovers(const std::filesystem::path& target, std::string_view purpose);
   /// `.NAME-PURPOSE-PID` beside `target`, whose parent is there. Throws IoError. Leftovers are kept where the file system has no locks.
   ScratchFolder(const std::filesystem::path& target, std::string_view purpose);
   ~ScratchFolder();

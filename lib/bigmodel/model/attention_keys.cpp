@@ -11,15 +11,21 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// 0 is what the reference writes of types whose window is switched off.
 constexpr std::string_view kWindow = "sliding_window";
+
+/// The reference then writes a window of 0.
+bool switched_off(const spec::Map& map) {
+  const spec::Value* use = spec::find(map, "use_sliding_window");
+  return use != nullptr && !use->truthy();
+}
 
 void check_map(const spec::Map& map, const std::string& where, std::vector<std::string>& unread) {
   for (const std::string_view key : {"num_attention_heads"sv, "num_key_value_heads"sv, kWindow, "attention_chunk_size"sv, "head_dim"sv}) {
     const spec::Value* value = spec::find(map, key);
     if (value == nullptr || value->is_null() || value->if_list() != nullptr) continue;
     const std::int64_t* number = value->if_int();
-    if (value->if_double() != nullptr || (number != nullptr && *number < (key == kWindow ? 0 : 1))) {
+    if (key == kWindow && number != nullptr && *number == 0 && switched_off(map)) continue;
+    if (value->if_double() != nullptr || (number != nullptr && *number < 1)) {
       throw FormatError(fmt::format("{}: key '{}': expected a positive number, got {}", where, key, value->describe()));
     }
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 
 #include "bigmodel/core/checked_math.h"
@@ -85,10 +86,10 @@ void attention(const ModuleTemplate& module, CacheLayer& layer) {
 void latent_attention(const ModuleTemplate& module, CacheLayer& layer) {
   const Block& block = *module.block;
   const std::int64_t heads = wanted(block, "heads");
-  layer.kind = CacheKind::latent;
+  layer.kind = find_property(block, "shared_kv") != nullptr ? CacheKind::shared : CacheKind::latent;
   layer.kv_heads = heads;
   layer.key_width = projection_shape(member_module(module, "kv_down")).out;
-  if (layer.key_width == 0) throw FormatError("block 'latent_attention' names no 'kv_down'");
+  if (layer.key_width == 0 && layer.kind == CacheKind::latent) throw FormatError("block 'latent_attention' names no 'kv_down'");
   layer.expanded_key_width = mul(heads, add(wanted(block, "head_dim"), wanted(block, "rope_dim")));
   layer.expanded_value_width = mul(heads, wanted(block, "value_dim"));
   if (find_property(block, "window") != nullptr) layer.window = wanted(block, "window");
@@ -210,6 +211,17 @@ class Planner {
   std::unordered_map<const ModuleTemplate*, bool> caches_;
 };
 
+/// Whether a class is one that generates, by transformers' names.
+bool continues_text(std::string_view class_name) {
+  constexpr std::array<std::string_view, 4> kEndings = {"ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForCausalImageModeling"};
+  return std::ranges::any_of(kEndings, [&](std::string_view ending) { return class_name.ends_with(ending); });
+}
+
+bool tells_of_attention(const ModuleTemplate& module) {
+  return (module.block && module.block->kind.ends_with("attention")) ||
+         std::ranges::any_of(module.children, [](const ModuleChild& child) { return tells_of_attention(*child.module); });
+}
+
 struct Widths {
   std::int64_t key, value;
 };
@@ -231,7 +243,9 @@ std::int64_t index_bytes(const CacheLayer& layer, const CacheRequest& request) {
 }
 
 std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
-  if (layer.kind == CacheKind::shared || layer.kind == CacheKind::state || layer.kind == CacheKind::compressed) return 0;
+  if (layer.kind == CacheKind::state || layer.kind == CacheKind::compressed) return 0;
+  // An indexer's keys are the layer's own.
+  if (layer.kind == CacheKind::shared) return index_bytes(layer, request);
   const Widths w = widths(layer, request);
   const std::int64_t once = add(add(kv_bytes(request.format, w.key), kv_bytes(request.format, w.value)), index_bytes(layer, request));
   return is_reference(request.engine) ? mul(once, layer.reference_repeat) : once;
@@ -316,15 +330,18 @@ std::string_view to_string(CacheKind kind) noexcept {
 CachePlan plan_cache(const MetaGraph& graph) {
   CachePlan plan;
   Planner(plan).walk(*graph.root, "");
+  if (plan.layers.empty() && plan.unknown.empty() && continues_text(graph.class_name) && !tells_of_attention(*graph.root)) {
+    plan.unknown.push_back(fmt::format("{}: no layer says what it keeps between tokens", graph.class_name));
+  }
   return plan;
 }
 
 std::int64_t layer_cache_bytes(const CacheLayer& layer, const CacheRequest& request) {
   switch (layer.kind) {
-    case CacheKind::shared: return 0;
     case CacheKind::state: return state_bytes(layer, request);
     case CacheKind::cross: return mul(token_bytes(layer, request), cross_tokens(layer, request));
     case CacheKind::compressed: return compressed_bytes(layer, request);
+    case CacheKind::shared:
     case CacheKind::full:
     case CacheKind::latent:
     case CacheKind::sliding:
