@@ -63,9 +63,17 @@ void compare_folder(const fs::path& folder, const Json& row, Tally& tally) {
     const std::string what = id + " on " + text["text"].dump();
     const Encoding with = tokenizer.encode({input, {}});
     tally.compare(what, with.ids, text["input"]["input_ids"]);
+    if (text.contains("offsets")) tally.compare(what + " offsets", with.offsets, text["offsets"]);
     tally.compare(what + " plain", tokenizer.encode({input, {}}, {.add_special_tokens = false}).ids, text["plain"]);
     tally.compare(what + " decode", tokenizer.decode(with.ids, false), text["decode"]);
     tally.compare(what + " decode_skip", tokenizer.decode(with.ids, true), text["decode_skip"]);
+  }
+  if (row.contains("side") && found.padding) tally.compare(id + " side", found.padding->direction == Direction::left ? "left" : "right", row["side"]);
+  if (row.contains("pair")) {
+    const Json& pair = row["pair"];
+    const Encoding both = tokenizer.encode({pair["text"].get_ref<const std::string&>(), pair["pair"].get_ref<const std::string&>()});
+    tally.compare(id + " pair", both.ids, pair["ids"]);
+    tally.compare(id + " types of a pair", both.type_ids, pair["types"]);
   }
   if (row.contains("batch")) {
     TruncationParams truncation = found.truncation;
@@ -117,6 +125,29 @@ TEST_CASE("folders of each kind of file and class give the reference's ids, text
   });
   MESSAGE(rows << " folders, " << tally.compared << " results compared");
   CHECK(rows >= 30);
+  CHECK(tally.different == 0);
+}
+
+TEST_CASE("every class that builds its own pipeline gives the reference's ids, offsets and texts") {
+  Tally tally;
+  std::size_t rows = 0;
+  Json vocabularies;
+  test::for_each_record(test::golden_path("tokenizer/classes/cases.jsonl.xz"), [&](Json row) {
+    if (row.contains("vocabularies")) {
+      vocabularies = std::move(row["vocabularies"]);
+      return;
+    }
+    const test::TempFolder folder;
+    Json& file = row["tokenizer"];
+    file["model"].update(vocabularies[row["vocabulary"].get_ref<const std::string&>()]);
+    folder.write("tokenizer.json", file.dump());
+    write_files(folder, row["files"]);
+    row.erase("tokenizer");
+    compare_folder(folder.path(), row, tally);
+    ++rows;
+  });
+  MESSAGE(rows << " folders, " << tally.compared << " results compared");
+  CHECK(rows >= 170);
   CHECK(tally.different == 0);
 }
 

@@ -27,13 +27,23 @@ struct Large {
 
 /// The members of the object: the large ones are read later, where all the others are known as values.
 struct Members {
-  std::string object;
-  std::optional<Large> vocab, merges;
+  std::string object = {};
+  std::optional<Large> vocab = {}, merges = {};
   Json small = Json::object();
+  bool edited = false;
+  std::string own_vocab = {}, own_merges = {};  ///< what an edit put in their place
 };
 
+/// An edit may have set a member that was skipped.
+void take_edited(Members& members, const char* key, std::optional<Large>& large, std::string& text) {
+  const auto it = members.small.find(key);
+  if (it == members.small.end()) return;
+  text = it->dump();
+  large.emplace(Large{JsonCursor(text, members.object), it->size()});
+}
+
 Members read_members(JsonCursor& cursor, const std::string& object) {
-  Members out{object, std::nullopt, std::nullopt, Json::object()};
+  Members out{.object = object};
   if (cursor.peek() != JsonCursor::Kind::object) cursor.fail("model: expected an object");
   cursor.begin_object();
   std::string key;
@@ -171,10 +181,21 @@ std::unique_ptr<Model> read_word_level(const Members& members) {
   return std::make_unique<WordLevel>(read_vocabulary(members), fields.text("unk_token"), fields.boolean_or("sentence_piece_words", false));
 }
 
+/// {"token", "scoreless", "otherwise"}: the token's place, where it must have the score 0 if scoreless; else the other number.
+std::uint64_t unk_by_text(const Json& rule, const Vocabulary& vocabulary, const std::vector<double>& scores, const std::string& object) {
+  const std::string token = rule.at("token");
+  const auto id = vocabulary.find(token);
+  if (id && (!rule.at("scoreless").get<bool>() || scores[*id] == 0)) return *id;
+  const auto otherwise = rule.at("otherwise").get<std::int64_t>();
+  if (otherwise < 0) throw FormatError(fmt::format("{}: the class needs the unknown token '{}' with a score of 0 in the vocabulary", object, token));
+  return static_cast<std::uint64_t>(otherwise);
+}
+
 std::unique_ptr<Model> read_unigram(const Members& members) {
   const JsonFields fields(members.small, members.object);
   std::optional<std::uint64_t> unk_id;
-  if (fields.has_value("unk_id")) unk_id = fields.count("unk_id");
+  const bool by_text = members.edited && fields.has_value("unk_id") && fields.at("unk_id").is_object();
+  if (fields.has_value("unk_id") && !by_text) unk_id = fields.count("unk_id");
   const bool byte_fallback = fields.boolean_or("byte_fallback", false);
   if (!members.vocab) throw FormatError(fmt::format("{}: no 'vocab', expected a list", members.object));
   JsonCursor cursor = members.vocab->at;
@@ -194,6 +215,7 @@ std::unique_ptr<Model> read_unigram(const Members& members) {
     if (cursor.next_element(first_part)) cursor.fail("expected [token, score]");
   }
   vocabulary.freeze();
+  if (by_text) unk_id = unk_by_text(fields.at("unk_id"), vocabulary, scores, members.object);
   return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unk_id, byte_fallback);
 }
 
@@ -206,7 +228,12 @@ void check_merges(const Members& members) {
 
 std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object, const std::function<void(Json&)>& edit) {
   Members members = read_members(cursor, object);
-  if (edit) edit(members.small);
+  if (edit) {
+    edit(members.small);
+    members.edited = true;
+    take_edited(members, "vocab", members.vocab, members.own_vocab);
+    take_edited(members, "merges", members.merges, members.own_merges);
+  }
   if (const auto type = members.small.find("type"); type != members.small.end()) {
     if (*type == "BPE") return read_bpe(members);
     check_merges(members);

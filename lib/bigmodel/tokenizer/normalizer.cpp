@@ -203,6 +203,58 @@ class ByteLevelNormalizer final : public Normalizer {
   }
 };
 
+/// Same count: one for one. More: the last ones were inserted. Fewer: the last one swallows the rest.
+void append_replacement(std::vector<Change>& changes, std::string_view from, std::string_view to) {
+  const auto old_count = static_cast<std::ptrdiff_t>(count_code_points(from));
+  std::ptrdiff_t new_count = 0;
+  for (std::size_t at = 0; at < to.size(); ++new_count) {
+    const CodePoint p = code_point_at(to, at);
+    at += p.size;
+    changes.push_back({p.value, 0});
+  }
+  const std::ptrdiff_t more = new_count - old_count;
+  if (more > 0) {
+    for (std::ptrdiff_t i = 0; i < more; ++i) changes[changes.size() - 1 - static_cast<std::size_t>(i)].change = 1;
+  } else if (more < 0 && !changes.empty()) {
+    changes.back().change += static_cast<int>(more);
+  }
+}
+
+/// SentencePiece's map as sentencepiece itself applies it: the longest key at every place. Where it drops blanks, those that one
+/// replacement or character begins with go if what stands before them ends with one, or if nothing does: "  " from one key stays.
+class LongestPrecompiled final : public Normalizer {
+ public:
+  LongestPrecompiled(PrecompiledCharsmap map, bool drops_blanks) : map_(std::move(map)), drops_blanks_(drops_blanks) {}
+  void normalize(AlignedText& text) const override {
+    const std::string_view in = text.text();
+    std::vector<Change> changes;
+    changes.reserve(in.size());
+    bool modified = false;
+    std::size_t leading = 0;  // characters before the first that leaves anything
+    for (std::size_t at = 0; at < in.size();) {
+      const auto made = map_.longest(in.substr(at));
+      const std::size_t size = made ? made->second : code_point_at(in, at).size;
+      const std::string_view from = in.substr(at, size);
+      std::string_view to = made ? made->first : from;
+      const bool after_blank = changes.empty() || changes.back().c == U' ';
+      while (drops_blanks_ && after_blank && to.starts_with(' ')) to.remove_prefix(1);
+      at += size;
+      modified = modified || made || to.size() != from.size();
+      if (to.empty() && changes.empty()) {
+        leading += count_code_points(from);
+      } else {
+        append_replacement(changes, from, to);
+      }
+    }
+    if (modified) text.transform(changes, leading);
+  }
+  bool surely_unchanged(std::string_view text) const override { return text.empty(); }
+
+ private:
+  PrecompiledCharsmap map_;
+  bool drops_blanks_;
+};
+
 /// SentencePiece's map as the reference applies it: to a grapheme below 6 bytes by its shortest key, else to each character.
 class Precompiled final : public Normalizer {
  public:
@@ -255,23 +307,6 @@ class Precompiled final : public Normalizer {
     return at;
   }
 
-  /// Same count: one for one. More: the last ones were inserted. Fewer: the last one swallows the rest.
-  static void append_replacement(std::vector<Change>& changes, std::string_view from, std::string_view to) {
-    const auto old_count = static_cast<std::ptrdiff_t>(count_code_points(from));
-    std::ptrdiff_t new_count = 0;
-    for (std::size_t at = 0; at < to.size(); ++new_count) {
-      const CodePoint p = code_point_at(to, at);
-      at += p.size;
-      changes.push_back({p.value, 0});
-    }
-    const std::ptrdiff_t more = new_count - old_count;
-    if (more > 0) {
-      for (std::ptrdiff_t i = 0; i < more; ++i) changes[changes.size() - 1 - static_cast<std::size_t>(i)].change = 1;
-    } else if (more < 0 && !changes.empty()) {
-      changes.back().change += static_cast<int>(more);
-    }
-  }
-
   PrecompiledCharsmap map_;
 };
 
@@ -292,7 +327,9 @@ class NormalizerSequence final : public Normalizer {
 std::unique_ptr<Normalizer> read_precompiled(const JsonFields& fields) {
   const auto bytes = decode_base64(fields.text("precompiled_charsmap"));
   if (!bytes) fields.fail("precompiled_charsmap", "base64");
-  return std::make_unique<Precompiled>(PrecompiledCharsmap(*bytes, fields.object()));
+  PrecompiledCharsmap map(*bytes, fields.object());
+  if (fields.boolean_or("longest", false)) return std::make_unique<LongestPrecompiled>(std::move(map), fields.boolean_or("drops_blanks", false));
+  return std::make_unique<Precompiled>(std::move(map));
 }
 
 }  // namespace

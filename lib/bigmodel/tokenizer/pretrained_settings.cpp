@@ -131,6 +131,8 @@ Json read_json_object(const fs::path& path) {
   return out;
 }
 
+bool is_common_name(std::string_view name) noexcept { return std::ranges::find(kNames, name) != kNames.end(); }
+
 const NamedToken* PretrainedSettings::find(std::string_view name) const noexcept {
   const auto it = std::ranges::find(named, name, &NamedToken::name);
   return it == named.end() ? nullptr : &*it;
@@ -152,6 +154,8 @@ PretrainedSettings read_pretrained_settings(const fs::path& folder) {
   read_named(out, config, object);
   read_extra(out, config, "extra_special_tokens", object);
   read_extra(out, config, "additional_special_tokens", object);
+  const auto lists = [&config](const char* key) { return config.contains(key) && config[key].is_array(); };
+  out.lists_extra = lists("extra_special_tokens") || lists("additional_special_tokens");
   out.has_added_tokens_decoder = config.contains("added_tokens_decoder");
   if (out.has_added_tokens_decoder) {
     read_added_tokens_decoder(out, config["added_tokens_decoder"], object + ", added_tokens_decoder");
@@ -188,17 +192,15 @@ PretrainedSettings read_pretrained_settings(const fs::path& folder) {
   out.padding_side = side(config, "padding_side", object);
   out.truncation_side = side(config, "truncation_side", object);
   out.clean_up_spaces = flag(config, "clean_up_tokenization_spaces").value_or(false);
-  out.clean_up_bpe_too = flag(config, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output").value_or(false);
+  out.clean_up_bpe_too = flag(config, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
   out.split_special_tokens = flag(config, "split_special_tokens").value_or(false);
   out.add_bos_token = flag(config, "add_bos_token");
   out.add_eos_token = flag(config, "add_eos_token");
-  out.add_prefix_space = flag(config, "add_prefix_space");
-  out.legacy = flag(config, "legacy");
-  out.do_lower_case = flag(config, "do_lower_case");
-  out.tokenize_chinese_chars = flag(config, "tokenize_chinese_chars");
-  out.strip_accents = flag(config, "strip_accents");
-  out.trim_offsets = flag(config, "trim_offsets");
-  out.keep_accents = flag(config, "keep_accents");
+  for (const auto& [name, value] : config.items()) {
+    if (value.is_boolean()) out.flags[name] = value.get<bool>();
+    if (value.is_number_integer()) out.numbers[name] = value.get<std::int64_t>();
+    if (value.is_string() && !name.ends_with("_token")) out.texts[name] = value.get<std::string>();
+  }
   return out;
 }
 

@@ -2,7 +2,9 @@
 // What a model's folder says about its tokenizer beside the vocabulary: class, special and added tokens, sides, switches.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -33,14 +35,33 @@ struct PretrainedSettings {
   std::map<std::uint32_t, AddedToken> added;
   bool has_added_tokens_decoder = false;
   std::optional<Direction> padding_side, truncation_side;
-  bool clean_up_spaces = false, clean_up_bpe_too = false, split_special_tokens = false;
-  std::optional<bool> add_bos_token, add_eos_token, add_prefix_space, legacy, do_lower_case, tokenize_chinese_chars, strip_accents,
-      trim_offsets, keep_accents;
+  bool clean_up_spaces = false, split_special_tokens = false;
+  std::optional<bool> clean_up_bpe_too, add_bos_token, add_eos_token;
+  bool lists_extra = false;            ///< tokenizer_config.json has a list of extra tokens, empty or not: no class adds its own
+  std::map<std::string, bool, std::less<>> flags;            ///< what else tokenizer_config.json says, by kind
+  std::map<std::string, std::int64_t, std::less<>> numbers;
+  std::map<std::string, std::string, std::less<>> texts;
 
   const NamedToken* find(std::string_view name) const noexcept;
+  /// A setting, or `missing` where the files do not say it, or as another kind.
+  bool flag(std::string_view name, bool missing) const { return value_of(flags, name, missing); }
+  std::int64_t number(std::string_view name, std::int64_t missing) const { return value_of(numbers, name, missing); }
+  std::string text(std::string_view name, std::string_view missing) const { return value_of(texts, name, std::string(missing)); }
+  bool is_flag(std::string_view name) const { return flags.find(name) != flags.end(); }
+  bool is_text(std::string_view name) const { return texts.find(name) != texts.end(); }
   /// Adds a token unless the files name it, null included.
   void set_default(std::string_view name, std::string_view content);
+
+ private:
+  template <typename Map>
+  static typename Map::mapped_type value_of(const Map& map, std::string_view name, typename Map::mapped_type missing) {
+    const auto it = map.find(name);
+    return it == map.end() ? std::move(missing) : it->second;
+  }
 };
+
+/// Whether it is one of the names that every class has: bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token.
+bool is_common_name(std::string_view name) noexcept;
 
 /// A file that is not there says nothing. Throws FormatError, IoError.
 PretrainedSettings read_pretrained_settings(const std::filesystem::path& folder);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/tokenizer/jinja_unicode.h"
 #include "bigmodel/tokenizer/models/bpe.h"
 #include "bigmodel/tokenizer/tokenizer_parts.h"
 #include "bigmodel/tokenizer/utf8.h"
@@ -173,11 +174,60 @@ std::optional<std::string_view> Tokenizer::shown_token(std::uint32_t id, bool sk
   return token;
 }
 
+namespace {
+
+/// Past "<|12.34|>" at `at`, else `at`.
+std::size_t after_timestamp(std::string_view text, std::size_t at) {
+  if (!text.substr(at).starts_with("<|")) return at;
+  const auto digits = [&](std::size_t from) {
+    while (from < text.size() && text[from] >= '0' && text[from] <= '9') ++from;
+    return from;
+  };
+  const std::size_t point = digits(at + 2);
+  if (point == at + 2 || point >= text.size() || text[point] != '.') return at;
+  const std::size_t end = digits(point + 1);
+  return end > point + 1 && text.substr(end).starts_with("|>") ? end + 2 : at;
+}
+
+/// As Python's strip() does it.
+std::string strip_white_space(std::string_view text) {
+  while (!text.empty()) {
+    const CodePoint first = code_point_at(text, 0);
+    if (!jinja::is_space(first.value)) break;
+    text.remove_prefix(first.size);
+  }
+  while (!text.empty()) {
+    const CodePoint last = code_point_before(text, text.size());
+    if (!jinja::is_space(last.value)) break;
+    text.remove_suffix(last.size);
+  }
+  return std::string(text);
+}
+
+std::string decoded_text(std::string text, const DecodingExtras& extras) {
+  if (!extras.word_end.empty()) {
+    text = strip_white_space(replace_all(text, extras.word_end, " "));
+  }
+  if (extras.clean_up_spaces) text = clean_up_spaces(std::move(text), false);
+  if (!extras.drops_timestamps) return text;
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = after_timestamp(text, at);
+    if (end == at) out += text[end];
+    at = std::max(end, at + 1);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_special_tokens) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
-  for (const std::uint32_t id : ids) {
-    if (const auto token = shown_token(id, skip_special_tokens)) tokens.emplace_back(*token);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (parts_->decoding.joins_repeats && i > 0 && ids[i] == ids[i - 1]) continue;
+    if (parts_->decoding.blank == ids[i]) continue;
+    if (const auto token = shown_token(ids[i], skip_special_tokens)) tokens.emplace_back(*token);
   }
   std::string out;
   if (!parts_->decoder) {
@@ -189,7 +239,7 @@ std::string Tokenizer::decode(std::span<const std::uint32_t> ids, bool skip_spec
     parts_->decoder->decode(tokens);
     for (const std::string& token : tokens) out += token;
   }
-  return parts_->clean_up_spaces ? clean_up_spaces(std::move(out), false) : out;
+  return decoded_text(std::move(out), parts_->decoding);
 }
 
 std::optional<std::uint32_t> Tokenizer::id_of(std::string_view token) const { return parts_->added_tokens.find(*parts_->model, token); }
@@ -230,7 +280,9 @@ bool is_byte_token(std::string_view token) { return token.size() == 6 && token.s
 StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens) : tokenizer_(std::move(tokenizer)), skip_(skip_special_tokens) {
   const TokenizerParts& parts = tokenizer_.parts();
   bool fused = false;
-  forgets_ = !parts.clean_up_spaces && (!parts.decoder || parts.decoder->is_local(fused));
+  const DecodingExtras& extras = parts.decoding;
+  const bool extra = extras.clean_up_spaces || !extras.word_end.empty() || extras.joins_repeats || extras.blank || extras.drops_timestamps;
+  forgets_ = !extra && (!parts.decoder || parts.decoder->is_local(fused));
 }
 
 // A tail of U+FFFD may yet become a character, and byte tokens in a row are a text only if all of them together are, which the

@@ -27,8 +27,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<const char*, 3> kSentencePieceFiles{"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
 
-std::string extra_id(int i) { return fmt::format("<extra_id_{}>", i); }
-
 std::string precompiled_charsmap(const Json& normalizer) {
   const auto of = [](const Json& step) {
     const auto type = step.is_object() ? step.find("type") : step.end();
@@ -64,7 +62,7 @@ class Assembly {
     const bool own = settings_.extra.empty();
     for (const SentencePieceModel::Piece& piece : model.pieces) {
       const bool control = piece.kind == SentencePieceModel::Kind::control;
-      if (!own || (!control && piece.kind != SentencePieceModel::Kind::user_defined)) continue;
+      if (!own || settings_.lists_extra || (!control && piece.kind != SentencePieceModel::Kind::user_defined)) continue;
       settings_.extra.push_back({"", AddedToken{.content = piece.text, .normalized = false, .special = control}, false});
     }
     const ClassPipeline* known = class_pipeline(class_);
@@ -72,14 +70,15 @@ class Assembly {
     std::vector<std::string> first, last;
     if (known != nullptr) {
       set_class_tokens(class_, settings_);
+      tokens_set_ = true;
       const auto text = [&](std::string_view name) {
+        if (!name.ends_with("_token")) return std::string(name);
         const NamedToken* token = settings_.find(name);
         return token != nullptr && token->token ? token->token->content : std::string("None");
       };
       for (const std::string_view name : known->spm_first) first.push_back(text(name));
       for (const std::string_view name : known->spm_last) last.push_back(text(name));
-      for (int i = known->extra_ids; i-- > 0;) last.push_back(extra_id(i));
-      for (int i = 0; i < known->extra_ids && own; ++i) extra_ids_.push_back(extra_id(i));
+      for (int i = known->has_extra_ids ? extra_id_count(settings_) : 0; i-- > 0;) last.push_back(fmt::format("<extra_id_{}>", i));
     } else {
       if (model.unk_id >= 0) settings_.set_default("unk_token", model.unk_piece);
       if (model.bos_id >= 0) settings_.set_default("bos_token", model.bos_piece);
@@ -93,11 +92,13 @@ class Assembly {
     if (alone) text += R"(,"pre_tokenizer":)" + marks_pre_tokenizer(model.add_dummy_prefix).dump();
     text += R"(,"decoder":)" + sentence_piece_decoder(model.byte_fallback, alone && model.add_dummy_prefix).dump();
     text += R"(,"model":)" + model_text(model, type, drops, first, last) + "}";
+    has_pipeline_ = true;
     return build(text, object, false);
   }
 
   FolderTokenizer build(std::string_view text, const std::string& object, bool from_tokenizer_json) {
     object_ = object;
+    has_pipeline_ = has_pipeline_ || from_tokenizer_json;
     parts_ = parse_tokenizer_json(text, object, [&](Json& sections) { edit(sections); });
     if (from_tokenizer_json) {
       // The post-processor of the file is trusted instead.
@@ -107,7 +108,7 @@ class Assembly {
     add_tokens();
     set_post_processor();
     parts_->added_tokens.encode_special_tokens(settings_.split_special_tokens);
-    parts_->clean_up_spaces = settings_.clean_up_spaces && (settings_.clean_up_bpe_too || model_type_ != "BPE");
+    set_decoding();
     return finish();
   }
 
@@ -116,14 +117,17 @@ class Assembly {
     Json& model = sections["model"];
     model_type_ = model.contains("type") && model["type"].is_string() ? model["type"].get<std::string>() : "";
     pipeline_ = class_pipeline(class_);
-    if (pipeline_ == nullptr || pipeline_->model != model_type_) {
+    const bool keeps = pipeline_ != nullptr && pipeline_->keeps_file && has_pipeline_;
+    if (pipeline_ == nullptr || (!keeps && !pipeline_->model.empty() && pipeline_->model != model_type_)) {
       pipeline_ = nullptr;
+      class_ = {};
       return;
     }
-    set_class_tokens(class_, settings_);
+    if (pipeline_->model.empty()) return;  // the file's own pipeline
+    if (!tokens_set_) set_class_tokens(class_, settings_);
+    if (keeps) return;
     build_class_sections(class_, settings_, precompiled_charsmap(sections["normalizer"]), sections);
     if (settings_.has_added_tokens_decoder) sections["added_tokens"] = Json::array();
-    for (int i = 0; i < pipeline_->extra_ids && settings_.extra.empty(); ++i) extra_ids_.push_back(extra_id(i));
   }
 
   std::uint32_t id_of(const std::string& token) const {
@@ -154,9 +158,6 @@ class Assembly {
         tokens.back().special = named.token->special || is_named(*named.token);
       }
     }
-    for (const std::string& extra : extra_ids_) {
-      if (!is_there(extra)) tokens.push_back({.content = extra, .normalized = false, .special = true});
-    }
     add(tokens);
     if (pipeline_ == nullptr || pipeline_->specials == Readded::no) return;
     tokens.clear();
@@ -171,65 +172,31 @@ class Assembly {
     add(tokens);
   }
 
-  /// A TemplateProcessing of "$A", "$B" and names of special tokens, each with ":1" where its type id is 1.
-  Json template_of(const std::vector<std::string>& single, const std::vector<std::string>& pair) const {
-    Json tokens = Json::object();
-    const auto list = [&](const std::vector<std::string>& pieces) {
-      Json out = Json::array();
-      for (const std::string& piece : pieces) {
-        const bool second = piece.ends_with(":1");
-        const std::string name = second ? piece.substr(0, piece.size() - 2) : piece;
-        if (name.starts_with('$')) {
-          out.push_back({{"Sequence", {{"id", name.substr(1)}, {"type_id", unsigned{second}}}}});
-          continue;
-        }
-        const NamedToken* named = settings_.find(name);
-        if (named == nullptr || !named->token) throw FormatError(fmt::format("{}: the class {} needs a {}", object_, class_, name));
-        const std::string& token = named->token->content;
-        tokens[token] = {{"id", token}, {"ids", Json::array({id_of(token)})}, {"tokens", Json::array({token})}};
-        out.push_back({{"SpecialToken", {{"id", token}, {"type_id", unsigned{second}}}}});
-      }
-      return out;
-    };
-    Json singles = list(single), pairs = list(pair);
-    return {{"type", "TemplateProcessing"}, {"single", std::move(singles)}, {"pair", std::move(pairs)}, {"special_tokens", std::move(tokens)}};
-  }
-
-  Json bos_eos_template() const {
-    const auto has = [&](const char* name) { return settings_.find(name) != nullptr && settings_.find(name)->token; };
-    const bool bos = settings_.add_bos_token.value_or(pipeline_ != nullptr && pipeline_->adds_bos) && has("bos_token");
-    const bool eos = settings_.add_eos_token.value_or(false) && has("eos_token");
-    std::vector<std::string> single, pair;
-    for (const bool second : {false, true}) {
-      const char* type = second ? ":1" : "";
-      if (bos) pair.push_back(fmt::format("bos_token{}", type));
-      pair.push_back(second ? "$B:1" : "$A");
-      if (eos) pair.push_back(fmt::format("eos_token{}", type));
-      if (!second) single = pair;
-    }
-    return template_of(single, pair);
-  }
-
-  Json roberta() const {
-    const auto token = [&](const char* name) {
-      const NamedToken* named = settings_.find(name);
-      if (named == nullptr || !named->token) throw FormatError(fmt::format("{}: the class {} needs a {}", object_, class_, name));
-      return Json::array({named->token->content, id_of(named->token->content)});
-    };
-    return {{"type", "RobertaProcessing"},
-            {"sep", token("sep_token")},
-            {"cls", token("cls_token")},
-            {"trim_offsets", settings_.trim_offsets.value_or(true)},
-            {"add_prefix_space", settings_.add_prefix_space.value_or(false)}};
-  }
-
   void set_post_processor() {
     const PostProcessing kind = pipeline_ == nullptr ? PostProcessing::as_in_file : pipeline_->post_processing;
     const bool explicitly = settings_.add_bos_token || settings_.add_eos_token;
     if (kind == PostProcessing::as_in_file && parts_->post_processor && !explicitly) return;
-    const bool pieces = kind == PostProcessing::pieces || (kind == PostProcessing::as_in_file && pipeline_ != nullptr && !pipeline_->single.empty() && !explicitly);
-    const Json json = kind == PostProcessing::roberta ? roberta() : pieces ? template_of(pipeline_->single, pipeline_->pair) : bos_eos_template();
+    const TokenLookup lookup{[this](std::string_view token) { return parts_->added_tokens.find(*parts_->model, token); },
+                             [this](std::uint32_t id) -> std::optional<std::string> {
+                               if (const AddedToken* added = parts_->added_tokens.by_id(id)) return added->content;
+                               const auto text = parts_->model->text_of(id);
+                               return text ? std::optional<std::string>(*text) : std::nullopt;
+                             }};
+    const bool general = pipeline_ == nullptr || (kind == PostProcessing::over_the_files && (!parts_->post_processor || explicitly));
+    const Json json = class_post_processor(general ? std::string_view() : class_, settings_, lookup, object_);
     parts_->post_processor = read_post_processor(json, object_ + ", post_processor");
+  }
+
+  void set_decoding() {
+    const bool luke = class_ == "LukeTokenizer" || class_ == "MLukeTokenizer";
+    DecodingExtras& extras = parts_->decoding;
+    extras.clean_up_spaces = settings_.clean_up_spaces && (settings_.clean_up_bpe_too.value_or(luke) || model_type_ != "BPE");
+    const Decoding kind = pipeline_ == nullptr ? Decoding::plain : pipeline_->decoding;
+    if (kind == Decoding::word_ends) extras.word_end = "</w>";
+    extras.drops_timestamps = kind == Decoding::no_timestamps;
+    extras.joins_repeats = kind == Decoding::ctc;
+    const NamedToken* pad = settings_.find("pad_token");
+    if (kind == Decoding::ctc && pad != nullptr && pad->token) extras.blank = id_of(pad->token->content);
   }
 
   FolderTokenizer finish() {
@@ -257,7 +224,8 @@ class Assembly {
   std::string_view class_;
   std::string object_, model_type_;
   const ClassPipeline* pipeline_ = nullptr;
-  std::vector<std::string> extra_ids_;
+  bool tokens_set_ = false;
+  bool has_pipeline_ = false;  ///< the files hold more than a vocabulary
   std::shared_ptr<TokenizerParts> parts_;
 };
 

@@ -2,8 +2,10 @@
 // What a tokenizer is made of. Every reader of tokenizer files ends here.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "bigmodel/tokenizer/added_tokens.h"
 #include "bigmodel/tokenizer/decoder.h"
@@ -15,6 +17,15 @@
 
 namespace bigmodel::tokenizer {
 
+/// What the class of a folder does to decoded ids and their text, beside the decoder.
+struct DecodingExtras {
+  bool clean_up_spaces = false;              ///< removes the spaces before English punctuation and contractions
+  std::string word_end;                      ///< a blank where this stands, none at the ends; "" for nothing of that kind
+  bool joins_repeats = false;                ///< equal ids in a row are one
+  std::optional<std::uint32_t> blank;        ///< an id that is left out
+  bool drops_timestamps = false;             ///< "<|1.20|>" and its like are left out
+};
+
 /// Shared and read-only once made. `normalizer`, `post_processor` and `decoder` may be null.
 struct TokenizerParts {
   std::unique_ptr<Normalizer> normalizer;
@@ -25,7 +36,7 @@ struct TokenizerParts {
   AddedTokens added_tokens;
   std::optional<TruncationParams> truncation;
   std::optional<PaddingParams> padding;
-  bool clean_up_spaces = false;  ///< decode() removes the spaces before English punctuation and contractions
+  DecodingExtras decoding;
 };
 
 }  // namespace bigmodel::tokenizer
