@@ -2,6 +2,7 @@
 // Tokenizers against the reference's recorded results: encodings, offsets, decodes, streams, batches, odd files.
 #include <doctest/doctest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -227,6 +228,32 @@ TEST_CASE("every tokenizer of the large set encodes, decodes, streams and pads a
 
 TEST_CASE("odd and broken tokenizer files of the large set are taken or refused as the reference does") {
   if (const auto folder = test::shared_path("goldens/tokenizers/load")) compare_loads(*folder / "cases.jsonl.xz");
+}
+
+TEST_CASE("files that load and fail only where a text is encoded say what is wrong there") {
+  const auto folder = test::shared_path("goldens/tokenizers/load");
+  if (!folder) return;
+  const std::map<std::string, std::string> expected{
+      {"unk_missing", "BPE: a character is not in the vocabulary, and neither is the unknown token '[MISSING]'"},
+      {"empty_vocab", "BPE: a character is not in the vocabulary, and neither is the unknown token '<unk>'"},
+      {"pre_fixedlength_zero", "pre_tokenizer, FixedLength: length 0, expected at least 1"},
+      {"post_template_missing_special", "post_processor: the template names '<s>', which is not among its special_tokens"},
+      {"post_template_b_in_single", "post_processor: the template for one text names sequence B"},
+      {"trunc_stride_ge", "truncation: stride 2, expected less than the 2 tokens that are left without special ones"},
+      {"uni_unk_missing", "Unigram: a character is not in the vocabulary, and there is no unk_id"},
+      {"wp_no_unk_in_vocab", "WordPiece: a word is not in the vocabulary, and neither is the unknown token '[UNK]'"}};
+  std::size_t found = 0;
+  test::for_each_record(*folder / "cases.jsonl.xz", [&](const Json& row) {
+    if (!row["ok"].get<bool>() || !row["encodings"][0].contains("error")) return;
+    ++found;
+    const std::string name = row["name"];
+    CAPTURE(name);
+    REQUIRE(expected.contains(name));
+    const Tokenizer tokenizer(parse_tokenizer_json(row["json"].get_ref<const std::string&>(), "tokenizer.json"));
+    const std::string text = row["encodings"][0]["text"];
+    CHECK_THROWS_WITH_AS(tokenizer.encode({text, {}}), expected.at(name).c_str(), Error);
+  });
+  CHECK(found == expected.size());
 }
 
 }  // namespace bigmodel::tokenizer
