@@ -151,6 +151,20 @@ TEST_CASE("every class that builds its own pipeline gives the reference's ids, o
   CHECK(tally.different == 0);
 }
 
+TEST_CASE("what a class may set in a model is refused in a file") {
+  // Classes set the unknown token's place by its text; a file that does is as wrong as one with any other object there.
+  for (const char* rule : {R"({"token": "a", "scoreless": true})", R"({"token": "a", "scoreless": true, "otherwise": 0})", "{}"}) {
+    for (const char* name : {"PreTrainedTokenizerFast", "UdopTokenizer"}) {
+      CAPTURE(rule);
+      CAPTURE(name);
+      const test::TempFolder folder;
+      folder.write("tokenizer_config.json", fmt::format(R"({{"tokenizer_class": "{}"}})", name));
+      folder.write("tokenizer.json", fmt::format(R"({{"version": "1.0", "model": {{"type": "Unigram", "unk_id": {}, "vocab": [["</s>", 0], ["<pad>", 0], ["a", 0]]}}}})", rule));
+      CHECK_THROWS_WITH_AS(read_folder_tokenizer(folder.path()), doctest::Contains("bad 'unk_id', expected a whole number"), FormatError);
+    }
+  }
+}
+
 TEST_CASE("the pieces of a published SentencePiece model are sentencepiece's own") {
   const auto data = test::shared_path("data");
   if (!data) return;

@@ -80,6 +80,13 @@ JsonCursor::Kind JsonCursor::peek() {
 }
 
 bool JsonCursor::next_key(std::string& key, bool& first) {
+  std::string_view view;
+  if (!next_key_view(view, key, first)) return false;
+  if (view.data() != key.data()) key = view;
+  return true;
+}
+
+bool JsonCursor::next_key_view(std::string_view& key, std::string& buffer, bool& first) {
   space();
   if (at_ < text_.size() && text_[at_] == '}') {
     ++at_;
@@ -89,7 +96,7 @@ bool JsonCursor::next_key(std::string& key, bool& first) {
   first = false;
   space();
   if (at_ >= text_.size() || text_[at_] != '"') fail("expected a key in quotes");
-  string(key);
+  key = view(buffer);
   expect(':', "':'");
   return true;
 }
@@ -174,9 +181,27 @@ std::size_t JsonCursor::plain_end() const noexcept {
   return at;
 }
 
+std::string_view JsonCursor::view(std::string& buffer) {
+  expect('"', "a text in quotes");
+  const std::size_t begin = at_;
+  at_ = plain_end();
+  const std::string_view plain = text_.substr(begin, at_ - begin);
+  if (at_ < text_.size() && text_[at_] == '"') {
+    ++at_;
+    return plain;
+  }
+  buffer = plain;
+  string_rest(buffer);
+  return buffer;
+}
+
 void JsonCursor::string(std::string& out) {
   expect('"', "a text in quotes");
   out.clear();
+  string_rest(out);
+}
+
+void JsonCursor::string_rest(std::string& out) {
   while (true) {
     const std::size_t end = plain_end();
     out.append(text_, at_, end - at_);
@@ -302,10 +327,11 @@ void JsonCursor::skip_value(int depth) {
   }
 }
 
-std::size_t JsonCursor::skip_unchecked() {
+JsonCursor::Extent JsonCursor::skip_unchecked() {
   const Kind kind = peek();
   if (kind != Kind::object && kind != Kind::array) fail("expected an object or a list");
-  std::size_t depth = 0, commas = 0;
+  Extent out;
+  std::size_t depth = 0;
   do {
     if (at_ >= text_.size()) fail("the text ends, expected the end of an object or a list");
     switch (text_[at_++]) {
@@ -313,17 +339,21 @@ std::size_t JsonCursor::skip_unchecked() {
       case '[': ++depth; break;
       case '}':
       case ']': --depth; break;
-      case ',': commas += depth == 1; break;
+      case ',': out.count += depth == 1; break;
       case ' ':
       case '\n': skip_space(); break;
-      case '"':
+      case '"': {
+        const std::size_t begin = at_;
         for (at_ = plain_end(); at_ < text_.size() && text_[at_] != '"'; at_ = plain_end()) at_ = std::min(at_ + (text_[at_] == '\\' ? 2 : 1), text_.size());
+        out.text_bytes += depth == 1 ? at_ - begin : 0;
         ++at_;
         break;
+      }
       default: break;
     }
   } while (depth > 0);
-  return commas + 1;
+  ++out.count;
+  return out;
 }
 
 std::string_view JsonCursor::skip() {

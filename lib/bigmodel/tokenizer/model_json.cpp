@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -22,7 +23,7 @@ using Json = nlohmann::ordered_json;
 /// A large member: where it begins, and about how many parts it has.
 struct Large {
   JsonCursor at;
-  std::size_t count = 0;
+  JsonCursor::Extent extent = {};
 };
 
 /// The members of the object: the large ones are read later, where all the others are known as values.
@@ -39,7 +40,7 @@ void take_edited(Members& members, const char* key, std::optional<Large>& large,
   const auto it = members.small.find(key);
   if (it == members.small.end()) return;
   text = it->dump();
-  large.emplace(Large{JsonCursor(text, members.object), it->size()});
+  large.emplace(Large{JsonCursor(text, members.object), {it->size(), text.size()}});
 }
 
 Members read_members(JsonCursor& cursor, const std::string& object) {
@@ -53,10 +54,10 @@ Members read_members(JsonCursor& cursor, const std::string& object) {
     const bool has_parts = cursor.peek() == JsonCursor::Kind::object || cursor.peek() == JsonCursor::Kind::array;
     if (large != nullptr && has_parts) {
       if (*large) (*large)->at.skip();   // a member that comes twice counts the last time, but is checked
-      large->emplace(Large{cursor, 0});
-      (*large)->count = cursor.skip_unchecked();
+      large->emplace(Large{cursor});
+      (*large)->extent = cursor.skip_unchecked();
     } else if (large != nullptr) {
-      large->emplace(Large{cursor, 0});
+      large->emplace(Large{cursor});
       cursor.skip();
     } else {
       try {
@@ -72,74 +73,129 @@ Members read_members(JsonCursor& cursor, const std::string& object) {
 Vocabulary read_vocabulary(const Members& members) {
   if (!members.vocab) throw FormatError(fmt::format("{}: no 'vocab', expected an object", members.object));
   Vocabulary out;
-  out.reserve(members.vocab->count, 0);
+  out.reserve(members.vocab->extent.count, members.vocab->extent.text_bytes);
   JsonCursor cursor = members.vocab->at;
   cursor.begin_object();
-  std::string token;
+  std::string buffer;
+  std::string_view token;
   bool first = true;
-  while (cursor.next_key(token, first)) out.add(token, cursor.id());
+  while (cursor.next_key_view(token, buffer, first)) out.add(token, cursor.id());
   out.freeze();
   return out;
 }
 
-/// Adds one merge; its parts and what they make must be in the vocabulary. `prefix_size` bytes of the right part are not joined.
-void add_merge(MergeTable& merges, const Vocabulary& vocabulary, std::string_view left, std::string_view right, std::size_t prefix_size,
-               const std::string& object) {
-  const auto id_of = [&](std::string_view token) {
-    const auto id = vocabulary.find(token);
-    if (!id) throw FormatError(fmt::format("{}: token '{}' of merge {} is not in the vocabulary", object, token.substr(0, 80), merges.additions()));
-    return *id;
-  };
-  const std::uint32_t left_id = id_of(left), right_id = id_of(right);
-  if (right.size() < prefix_size) {
-    throw FormatError(fmt::format("{}: token '{}' of a merge is shorter than the continuing_subword_prefix", object, right.substr(0, 80)));
-  }
-  std::string joined(left);
-  joined += right.substr(prefix_size);
-  // Merges mostly come in the order of the tokens that they make: a guess spares the look-up.
-  std::uint32_t joined_id = merges.last_joined();
-  if (vocabulary.text_of(joined_id) != joined && vocabulary.text_of(++joined_id) != joined) joined_id = id_of(joined);
-  merges.add(left_id, right_id, static_cast<std::uint32_t>(merges.additions()), joined_id);
-}
+/// Adds merges to a table, some at a time: what the look-ups of one read from memory is on its way while others are read.
+class MergeBatch {
+ public:
+  /// `prefix_size` bytes of a right part are not joined.
+  MergeBatch(MergeTable& merges, const Vocabulary& vocabulary, std::size_t prefix_size, const std::string& object)
+      : merges_(merges), vocabulary_(vocabulary), prefix_size_(prefix_size), object_(object) {}
 
-/// The same of a line "left right".
-void add_merge_line(MergeTable& merges, const Vocabulary& vocabulary, std::string_view line, std::size_t prefix_size, const std::string& object) {
-  if (line.starts_with("#version")) return;
-  const std::size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    throw FormatError(fmt::format("{}: bad merge {}, expected two tokens with a space between, got '{}'", object, merges.additions() + 1, line.substr(0, 80)));
+  /// Buffers for the next merge's texts, valid until it is added.
+  std::pair<std::string&, std::string&> buffers() { return {pending_[count_].left_buffer, pending_[count_].right_buffer}; }
+
+  /// The parts and what they make must be in the vocabulary. The texts stay valid until flush().
+  void add(std::string_view left, std::string_view right) {
+    Pending& p = pending_[count_++];
+    p.left = left;
+    p.right = right;
+    p.left_hash = hash_bytes(left);
+    p.right_hash = hash_bytes(right);
+    vocabulary_.fetch_slot(p.left_hash);
+    vocabulary_.fetch_slot(p.right_hash);
+    if (count_ == pending_.size()) flush();
   }
-  add_merge(merges, vocabulary, line.substr(0, space), line.substr(space + 1), prefix_size, object);
-}
+
+  /// The same of a line "left right".
+  void add_line(std::string_view line) {
+    if (line.starts_with("#version")) return;
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+      throw FormatError(fmt::format("{}: bad merge {}, expected two tokens with a space between, got '{}'", object_, merges_.additions() + count_ + 1, line.substr(0, 80)));
+    }
+    add(line.substr(0, space), line.substr(space + 1));
+  }
+
+  void flush() {
+    for (const bool text : {false, true}) {
+      for (std::size_t i = 0; i < count_; ++i) {
+        for (const std::uint64_t hash : {pending_[i].left_hash, pending_[i].right_hash}) text ? vocabulary_.fetch_text(hash) : vocabulary_.fetch_place(hash);
+      }
+    }
+    for (std::size_t i = 0; i < count_; ++i) place(pending_[i]);
+    count_ = 0;
+  }
+
+ private:
+  struct Pending {
+    std::string_view left, right;
+    std::uint64_t left_hash = 0, right_hash = 0;
+    std::string left_buffer, right_buffer;
+  };
+
+  std::uint32_t id_of(std::string_view token, std::uint64_t hash) const {
+    const auto id = vocabulary_.find(token, hash);
+    if (!id) throw FormatError(fmt::format("{}: token '{}' of merge {} is not in the vocabulary", object_, token.substr(0, 80), merges_.additions()));
+    return *id;
+  }
+
+  void place(const Pending& p) {
+    const std::uint32_t left = id_of(p.left, p.left_hash), right = id_of(p.right, p.right_hash);
+    if (p.right.size() < prefix_size_) {
+      throw FormatError(fmt::format("{}: token '{}' of a merge is shorter than the continuing_subword_prefix", object_, p.right.substr(0, 80)));
+    }
+    const std::string_view tail = p.right.substr(prefix_size_);
+    // Merges mostly come in the order of the tokens that they make: a guess spares the look-up.
+    const auto is_joined = [&](std::uint32_t id) {
+      const auto text = vocabulary_.text_of(id);
+      return text && text->size() == p.left.size() + tail.size() && text->starts_with(p.left) && text->ends_with(tail);
+    };
+    std::uint32_t joined = merges_.last_joined();
+    if (!is_joined(joined) && !is_joined(++joined)) {
+      joined_.assign(p.left).append(tail);
+      joined = id_of(joined_, hash_bytes(joined_));
+    }
+    merges_.add(left, right, static_cast<std::uint32_t>(merges_.additions()), joined);
+  }
+
+  MergeTable& merges_;
+  const Vocabulary& vocabulary_;
+  std::size_t prefix_size_;
+  const std::string& object_;
+  std::array<Pending, 32> pending_;
+  std::size_t count_ = 0;
+  std::string joined_;
+};
 
 MergeTable read_merges(const Members& members, const Vocabulary& vocabulary, std::size_t prefix_size) {
   if (!members.merges) throw FormatError(fmt::format("{}: no 'merges', expected a list", members.object));
   const std::string object = members.object + ", merges";
   MergeTable out;
-  out.reserve(members.merges->count);
+  out.reserve(members.merges->extent.count);
+  MergeBatch batch(out, vocabulary, prefix_size, object);
   JsonCursor cursor = members.merges->at;
   cursor.begin_array();
   bool first = true;
-  std::string left, right;
   std::optional<bool> pairs;  // as pairs, else as lines
   while (cursor.next_element(first)) {
     const bool is_pair = cursor.peek() == JsonCursor::Kind::array;
     if (pairs && *pairs != is_pair) cursor.fail("merges are partly texts and partly pairs");
     pairs = is_pair;
+    const auto [left_buffer, right_buffer] = batch.buffers();
     if (!is_pair) {
-      cursor.string(left);
-      add_merge_line(out, vocabulary, left, prefix_size, object);
+      batch.add_line(cursor.view(left_buffer));
       continue;
     }
     bool first_part = true;
     cursor.begin_array();
     if (!cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
-    cursor.string(left);
+    const std::string_view left = cursor.view(left_buffer);
     if (!cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
-    cursor.string(right);
+    const std::string_view right = cursor.view(right_buffer);
     if (cursor.next_element(first_part)) cursor.fail("expected a pair of texts");
-    add_merge(out, vocabulary, left, right, prefix_size, object);
+    batch.add(left, right);
   }
+  batch.flush();
   out.freeze();
   return out;
 }
@@ -226,9 +282,23 @@ void check_merges(const Members& members) {
 
 }  // namespace
 
-std::unique_ptr<Model> read_model(JsonCursor& cursor, const std::string& object, const std::function<void(Json&)>& edit) {
-  Members members = read_members(cursor, object);
+struct ModelText::State {
+  Members members;
+};
+
+ModelText::ModelText(JsonCursor& cursor, const std::string& object) : state_(std::make_unique<State>(State{read_members(cursor, object)})) {}
+ModelText::ModelText(ModelText&&) noexcept = default;
+ModelText& ModelText::operator=(ModelText&&) noexcept = default;
+ModelText::~ModelText() = default;
+
+std::unique_ptr<Model> ModelText::build(const std::function<void(Json&)>& edit) {
+  Members& members = state_->members;
+  const std::string& object = members.object;
   if (edit) {
+    // A rule for the unknown token is an edit's to set; a file's object is a wrong kind like any other.
+    const auto unk = members.small.find("unk_id"), type = members.small.find("type");
+    const bool unigram = type == members.small.end() || *type == "Unigram";
+    if (unigram && unk != members.small.end() && unk->is_object()) static_cast<void>(JsonFields(members.small, object).count("unk_id"));
     edit(members.small);
     members.edited = true;
     take_edited(members, "vocab", members.vocab, members.own_vocab);

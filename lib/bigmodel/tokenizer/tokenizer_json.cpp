@@ -135,7 +135,7 @@ std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, cons
   std::map<std::string, std::string_view, std::less<>> texts;
   auto parts = std::make_shared<TokenizerParts>();
   JsonCursor cursor(text, object);
-  std::optional<JsonCursor> at_model;  // where the model must wait for the edit
+  std::optional<ModelText> model;
   if (cursor.peek() != JsonCursor::Kind::object) cursor.fail("expected an object");
   cursor.begin_object();
   std::string key;
@@ -144,10 +144,10 @@ std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, cons
     if (key != "version" && key != "added_tokens" && key != "model" && std::ranges::find(kSmall, key) == std::end(kSmall)) {
       cursor.fail(fmt::format("unknown key '{}'", key.substr(0, 80)));
     }
-    if (key == "model" && !edit) {
-      parts->model = read_model(cursor, name("model"));
+    if (key == "model") {
+      if (model) (void)model->build();  // the last one counts, but all are checked
+      model.emplace(cursor, name("model"));
     } else {
-      if (key == "model") at_model = cursor;
       texts[key] = cursor.skip();
     }
   }
@@ -161,14 +161,16 @@ std::shared_ptr<TokenizerParts> parse_tokenizer_json(std::string_view text, cons
   Json sections = Json::object();
   for (const std::string_view part : kSmall) sections[std::string(part)] = parse_small(texts[std::string(part)], name(part));
   sections["added_tokens"] = nullptr;
-  if (at_model) {
-    parts->model = read_model(*at_model, name("model"), [&](Json& options) {
+  if (!model) throw FormatError(fmt::format("{}: no 'model', expected one", object));
+  if (edit) {
+    parts->model = model->build([&](Json& options) {
       sections["model"] = options;
       edit(sections);
       options = sections["model"];
     });
+  } else {
+    parts->model = model->build();
   }
-  if (!parts->model) throw FormatError(fmt::format("{}: no 'model', expected one", object));
   if (const Json& json = sections["normalizer"]; !json.is_null()) parts->normalizer = read_normalizer(json, name("normalizer"));
   parts->pre_tokenizer = read_pre_tokenizer(sections["pre_tokenizer"], name("pre_tokenizer"));
   if (const Json& json = sections["post_processor"]; !json.is_null()) parts->post_processor = read_post_processor(json, name("post_processor"));

@@ -6,13 +6,11 @@
 namespace bigmodel::tokenizer {
 
 void MergeTable::reserve(std::size_t merges) {
-  std::size_t wanted = 16;
-  while (wanted * 3 < merges * 5) wanted *= 2;
+  const std::size_t wanted = (merges + waiting_.size() + 1) * 5 / 3 + 1;
   if (wanted <= slots_.size()) return;
   std::vector<Entry> old;
   old.swap(slots_);
   slots_.resize(wanted);
-  mask_ = wanted - 1;
   size_ = 0;
   for (const Entry& e : old) {
     if (e.rank != kNone) place(e);
@@ -37,7 +35,9 @@ void MergeTable::freeze() {
 
 void MergeTable::place(const Entry& entry) {
   std::size_t at = home(entry.left, entry.right);
-  while (slots_[at].rank != kNone && (slots_[at].left != entry.left || slots_[at].right != entry.right)) at = (at + 1) & mask_;
+  while (slots_[at].rank != kNone && (slots_[at].left != entry.left || slots_[at].right != entry.right)) {
+    at = at + 1 == slots_.size() ? 0 : at + 1;
+  }
   size_ += slots_[at].rank == kNone;
   slots_[at] = entry;
 }

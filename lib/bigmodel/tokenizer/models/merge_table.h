@@ -25,7 +25,7 @@ class MergeTable {
   /// rank == kNone where the pair does not merge.
   Entry find(std::uint32_t left, std::uint32_t right) const noexcept {
     if (slots_.empty()) return {};
-    for (std::size_t at = home(left, right);; at = (at + 1) & mask_) {
+    for (std::size_t at = home(left, right);; at = at + 1 == slots_.size() ? 0 : at + 1) {
       const Entry& e = slots_[at];
       if (e.rank == kNone || (e.left == left && e.right == right)) return e;
     }
@@ -41,13 +41,13 @@ class MergeTable {
   void place(const Entry& entry);
   std::size_t home(std::uint32_t left, std::uint32_t right) const noexcept {
     std::uint64_t h = (std::uint64_t{left} << 32 | right) * 0x9E3779B97F4A7C15ULL;
-    h ^= h >> 32;
-    return (h * 0xD6E8FEB86659FD93ULL >> 20) & mask_;
+    h = (h ^ h >> 32) * 0xD6E8FEB86659FD93ULL;
+    return static_cast<std::size_t>((static_cast<unsigned __int128>(h) * slots_.size()) >> 64);
   }
 
-  std::vector<Entry> slots_;
+  std::vector<Entry> slots_;         ///< five for three merges
   std::array<Entry, 16> waiting_;  ///< the last ones added
-  std::size_t mask_ = 0, size_ = 0, additions_ = 0;
+  std::size_t size_ = 0, additions_ = 0;
   std::uint32_t last_joined_ = 0;
 };
 
