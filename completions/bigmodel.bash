@@ -276,6 +276,7 @@ _bigmodel() {
       case $prev in
         --include) COMPREPLY=(); return ;;
         --exclude) COMPREPLY=(); return ;;
+        --subfolder) COMPREPLY=(); return ;;
         --connections) COMPREPLY=(); return ;;
         --revision) COMPREPLY=(); return ;;
         --token-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -283,7 +284,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--include --exclude --connections --dry-run --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--include --exclude --subfolder --connections --dry-run --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         COMPREPLY=()
       fi

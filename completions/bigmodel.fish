@@ -240,6 +240,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -l token-file -d 
 complete -c bigmodel -n '__fish_seen_subcommand_from tokenize' -F -a '(bigmodel __complete models 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l include -d 'only files that match, such as \'*.safetensors\'' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l exclude -d 'no files that match' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from download' -l subfolder -d 'only what lies in this folder of the repository' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l connections -d 'at most so many requests at a time' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -s n -l dry-run -d 'list what would be fetched, and fetch nothing'
 complete -c bigmodel -n '__fish_seen_subcommand_from download' -l revision -d 'the branch, tag or commit of a Hub repository; the same as NAME@REVISION' -x

@@ -369,6 +369,7 @@ _bigmodel() {
           _arguments \
             '*--include[only files that match, such as '\''*.safetensors'\'']:PATTERN: ' \
             '*--exclude[no files that match]:PATTERN: ' \
+            '--subfolder[only what lies in this folder of the repository]:FOLDER: ' \
             '--connections[at most so many requests at a time]:N: ' \
             {-n,--dry-run}'[list what would be fetched, and fetch nothing]' \
             '--revision[the branch, tag or commit of a Hub repository; the same as NAME@REVISION]:REVISION: ' \

@@ -80,6 +80,29 @@ TEST_SUITE("cli/download") {
     CHECK(read_file(home.folder / "hub/models--good--model/refs/v1", 100) == kCommit);
   }
 
+  TEST_CASE("--subfolder takes what lies in a folder, and nothing else") {
+    Home home;
+    const RunResult r = home.run({"good/model", "--subfolder", "onnx", "--json"});
+    CAPTURE(r.err);
+    REQUIRE(r.exit_code == 0);
+    const Json json = Json::parse(r.out);
+    REQUIRE(json["files"].size() == 1);
+    CHECK(json["files"][0]["path"] == "onnx/config.json");
+    CHECK(fs::exists(home.snapshot() / "onnx/config.json"));
+    CHECK_FALSE(fs::exists(home.snapshot() / "config.json"));
+    CHECK(home.run({"hf://good/model@main/onnx", "--subfolder", "onnx", "--offline", "--quiet"}).exit_code == 0);
+    const auto error = [&](const std::vector<std::string>& args, int code, std::string_view part) {
+      const RunResult refused = home.run(args);
+      CAPTURE(refused.err);
+      CHECK(refused.exit_code == code);
+      CHECK(contains(refused.err, part));
+    };
+    error({"good/model", "--subfolder", "none"}, 3, "good/model: no file of the repository matches; check --subfolder and --exclude");
+    error({"good/model", "--subfolder", "onnx", "--include", "x"}, 2, "--subfolder: names a file or folder, and --include others");
+    error({"hf://good/model/onnx", "--subfolder", "other"}, 2, "names a place in the repository, and --subfolder another");
+    error({"good/model", "--subfolder", "../x"}, 2, "--subfolder: '../x'");
+  }
+
   TEST_CASE("a broken line is taken up again, a stopped call later") {
     Home home;
     const RunResult r = home.run({"fault/truncate-once", "--json"});

@@ -47,6 +47,11 @@ const CommandSpec& spec() {
                      .value_name = "PATTERN",
                      .help = "no files that match",
                      .list = ListStyle::commas},
+                    {.name = "subfolder",
+                     .kind = ValueKind::text,
+                     .value_name = "FOLDER",
+                     .help = "only what lies in this folder of the repository",
+                     .settable = false},
                     {.name = "connections",
                      .kind = ValueKind::integer,
                      .value_name = "N",
@@ -55,6 +60,7 @@ const CommandSpec& spec() {
                     {.name = "dry-run", .letter = 'n', .help = "list what would be fetched, and fetch nothing", .settable = false}},
         .examples = {{"bigmodel download gpt2", "everything, and the folder on standard output"},
                      {"bigmodel download google-bert/bert-base-cased --include '*.safetensors,*.json'", "without other formats"},
+                     {"bigmodel download google-bert/bert-base-cased --subfolder onnx", "one folder of it"},
                      {"bigmodel download gpt2@refs/pr/1 --dry-run", "what a pull request's revision would bring"}},
         .stoppable = true};
     for (OptionSpec& row : hub_option_rows()) out.options.push_back(std::move(row));
@@ -95,14 +101,16 @@ void print_plan(const DownloadPlan& plan, Output& out) {
 DownloadPlan make_plan(const Options& options, HubClient& client) {
   const RepoReference repo = hub_repository(options.text("REPO"), options, client.settings());
   std::vector<std::string> include = options.list("include");
-  if (!repo.path.empty()) {
-    if (!include.empty()) throw UsageError(fmt::format("{}: names a file or folder, and --include others", options.text("REPO")), "give one");
-    include = {repo.path, repo.path + "/"};
+  const std::string place = repository_folder(options.text("REPO"), repo, options);
+  if (!place.empty()) {
+    const std::string object = repo.path.empty() ? "--subfolder" : options.text("REPO");
+    if (!include.empty()) throw UsageError(fmt::format("{}: names a file or folder, and --include others", object), "give one");
+    include = {place, place + "/"};
   }
   const std::vector<std::string> exclude = options.list("exclude");
   DownloadPlan plan = plan_download(client, repo.id, repo.revision_or_main(), include, exclude);
   if (plan.files.empty()) {
-    throw NotFoundError(fmt::format("{}: no file of the repository matches", options.text("REPO")), "check --include and --exclude");
+    throw NotFoundError(fmt::format("{}: no file of the repository matches", options.text("REPO")), repo.path.empty() && !place.empty() ? "check --subfolder and --exclude" : "check --include and --exclude");
   }
   return plan;
 }
