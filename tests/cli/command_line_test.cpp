@@ -114,7 +114,7 @@ TEST_SUITE("cli/command_line") {
   TEST_CASE("exits 9 when the disk behind stdout is full") {
     const RunResult r = run_binary({"help"}, {.stdout_path = "/dev/full"});
     CHECK(r.exit_code == 9);
-    CHECK(r.err == "error: standard output: cannot write: No space left on device\n");
+    CHECK(r.err == "error: standard output: cannot write: No space left on device; free some space on the disk\n");
   }
 
   TEST_CASE("colours when told to, and not into pipes by itself") {

@@ -103,6 +103,41 @@ TEST_SUITE("cli/download") {
     error({"good/model", "--subfolder", "../x"}, 2, "--subfolder: '../x'");
   }
 
+  TEST_CASE("a disk that is full, or becomes it, ends the call with exit code 9 and leaves a cache that goes on") {
+    // The cache is a small file system of the program's own; where the machine lets no process mount one, there is nothing to see.
+    Home home;
+    const fs::path cache = home.folder / "hub";
+    fs::create_directories(cache);
+    const std::string mount = "mount -t tmpfs -o size=$SIZE none \"$HF_HOME/hub\" || exit 111; ";
+    const auto in_namespace = [&](const std::string& size, const std::string& script) {
+      std::map<std::string, std::string> environment = home.environment;
+      environment["SIZE"] = size;
+      return run_binary({"-rm", "sh", "-c", mount + script, bigmodel_binary()}, {.binary = "/usr/bin/unshare", .environment = environment});
+    };
+    if (in_namespace("1m", "true").exit_code != 0) {
+      MESSAGE("no small file system can be mounted here");
+      return;
+    }
+    // Nothing is asked for what cannot fit; with room made the same call ends well.
+    const RunResult small = in_namespace("200k", R"sh("$0" download good/model; echo "first $?"; find "$HF_HOME/hub" -name model.safetensors;
+        mount -o remount,size=2m "$HF_HOME/hub"; "$0" download good/model --quiet; echo "second $?"; "$0" download good/model --offline --quiet)sh");
+    CAPTURE(small.err);
+    CAPTURE(small.out);
+    CHECK(small.out.starts_with("first 9\n" + home.snapshot().string() + "\nsecond 0\n"));
+    CHECK(small.exit_code == 0);
+    CHECK(contains(small.err, "the disk is too full, expected 300.00 KB free, got "));
+    CHECK(contains(small.err, "free some space, or set HF_HUB_CACHE to another disk"));
+    // Another program fills the disk in the midst of the file: half of it is there, and the rest finds no room.
+    const RunResult filled = in_namespace("600k", R"sh("$0" download fault/stall-once --include model.safetensors & call=$!
+        until [ -n "$(find "$HF_HOME/hub" -name '*.incomplete' -size +140k)" ]; do sleep 0.05; done
+        cat /dev/zero > "$HF_HOME/hub/other" 2>&-; wait $call; echo "first $?"; find "$HF_HOME/hub" -name model.safetensors; rm "$HF_HOME/hub/other"
+        "$0" download fault/stall-once --include model.safetensors --quiet; echo "second $?"; find "$HF_HOME/hub" -name '*.incomplete')sh");
+    CAPTURE(filled.err);
+    CAPTURE(filled.out);
+    CHECK(filled.out == "first 9\n" + (home.folder / "hub/models--fault--stall-once/snapshots" / kCommit).string() + "\nsecond 0\n");
+    CHECK(contains(filled.err, "No space left on device; free some space on the disk"));
+  }
+
   TEST_CASE("a broken line is taken up again, a stopped call later") {
     Home home;
     const RunResult r = home.run({"fault/truncate-once", "--json"});

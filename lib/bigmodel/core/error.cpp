@@ -38,7 +38,7 @@ void throw_errno(std::string_view object, std::string_view action, int error_num
   const std::string reason = std::generic_category().message(error_number);
   std::string message = fmt::format("{}: cannot {}: {}", object, action, reason);
   if (error_number == ENOENT) throw NotFoundError(std::move(message));
-  throw IoError(std::move(message));
+  throw IoError(std::move(message), error_number == ENOSPC || error_number == EDQUOT ? "free some space on the disk" : "");
 }
 
 }  // namespace bigmodel
