@@ -17,8 +17,11 @@ Json roberta(const ClassTokens& t, std::string_view sep, std::string_view cls, b
   return {{"type", "RobertaProcessing"}, {"sep", t.pair(sep)}, {"cls", t.pair(cls)}, {"trim_offsets", trim}, {"add_prefix_space", prefix}};
 }
 
-/// "=" and the text of a language's token.
-std::string language(const ClassTokens& t, std::string_view key, std::string_view missing) { return "=" + t.known_or_unk(t.settings.text(key, missing)); }
+/// A piece that is a token's text, not its name.
+std::string as_text(std::string_view text) { return fmt::format("={}", text); }
+
+/// The piece of a language's token.
+std::string language(const ClassTokens& t, std::string_view key, std::string_view missing) { return as_text(t.known_or_unk(t.settings.text(key, missing))); }
 
 }  // namespace
 
@@ -107,20 +110,19 @@ Json post_mbart50(const ClassTokens& t) {
 Json post_nllb(const ClassTokens& t) {
   const std::string source = t.settings.text("src_lang", "eng_Latn");
   const std::map<std::string, std::uint32_t> ids{{source, t.id(t.known_or_unk(source))}};
-  if (t.settings.flag("legacy_behaviour", false)) return t.of_pieces(Pieces{"$A", "eos_token", "=" + source}, Pieces{"$A", "$B", "eos_token", "=" + source}, ids);
-  return t.of_pieces(Pieces{"=" + source, "$A", "eos_token"}, Pieces{"=" + source, "$A", "$B", "eos_token"}, ids);
+  if (t.settings.flag("legacy_behaviour", false)) return t.of_pieces(Pieces{"$A", "eos_token", as_text(source)}, Pieces{"$A", "$B", "eos_token", as_text(source)}, ids);
+  return t.of_pieces(Pieces{as_text(source), "$A", "eos_token"}, Pieces{as_text(source), "$A", "$B", "eos_token"}, ids);
 }
 
 // As it is when the class is called: its constructor leaves the target's language there, which the first call replaces.
 Json post_seamless(const ClassTokens& t) {
   std::string source = t.settings.text("src_lang", "eng");
   if (source.find("__") == std::string::npos) source = fmt::format("__{}__", source);
-  source = "=" + t.known_or_unk(source);
+  source = as_text(t.known_or_unk(source));
   return t.of_pieces(Pieces{source, "$A", "eos_token"}, Pieces{source, "$A", "$B", "eos_token"});
 }
 
 Json post_splinter(const ClassTokens& t) {
-  const std::string dot = "=" + t.known_or_unk(".");
   const std::map<std::string, std::uint32_t> ids{{".", t.id(t.known_or_unk("."))}};
   const Pieces single{"cls_token", "$A", "sep_token"};
   if (t.settings.padding_side.value_or(Direction::right) == Direction::right) {
@@ -131,7 +133,7 @@ Json post_splinter(const ClassTokens& t) {
 
 Json post_whisper(const ClassTokens& t) {
   const std::string start = t.known_or_unk("<|startoftranscript|>");
-  Pieces single{"=" + start};
+  Pieces single{as_text(start)};
   std::map<std::string, std::uint32_t> ids;
   if (t.settings.is_text("language")) {
     const std::string language = t.settings.text("language", "");
@@ -140,14 +142,14 @@ Json post_whisper(const ClassTokens& t) {
     // Languages follow the start in the vocabulary, so the class counts from there.
     const std::uint32_t id = t.id(start) + 1 + static_cast<std::uint32_t>(place);
     ids[t.text_of(id)] = id;
-    single.push_back("=" + t.text_of(id));
+    single.push_back(as_text(t.text_of(id)));
   }
   if (t.settings.is_text("task")) {
     const std::string task = t.settings.text("task", "");
     if (task != "translate" && task != "transcribe") throw FormatError(fmt::format("tokenizer_config.json, task: expected translate or transcribe, got '{}'", task.substr(0, 40)));
-    single.push_back("=" + t.known_or_unk(fmt::format("<|{}|>", task)));
+    single.push_back(as_text(t.known_or_unk(fmt::format("<|{}|>", task))));
   }
-  if (!t.settings.flag("predict_timestamps", false)) single.push_back("=" + t.known_or_unk("<|notimestamps|>"));
+  if (!t.settings.flag("predict_timestamps", false)) single.push_back(as_text(t.known_or_unk("<|notimestamps|>")));
   Pieces pair = single;
   for (const char* piece : {"$A", "eos_token"}) single.push_back(piece);
   for (const char* piece : {"$A", "$B:1", "eos_token:1"}) pair.push_back(piece);
