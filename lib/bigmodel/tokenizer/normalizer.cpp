@@ -328,7 +328,7 @@ std::unique_ptr<Normalizer> read_precompiled(const JsonFields& fields) {
   const auto bytes = decode_base64(fields.text("precompiled_charsmap"));
   if (!bytes) fields.fail("precompiled_charsmap", "base64");
   PrecompiledCharsmap map(*bytes, fields.object());
-  if (fields.boolean_or("longest", false)) return std::make_unique<LongestPrecompiled>(std::move(map), fields.boolean_or("drops_blanks", false));
+  if (fields.boolean_or("bigmodel:longest", false)) return std::make_unique<LongestPrecompiled>(std::move(map), fields.boolean_or("bigmodel:drops_blanks", false));
   return std::make_unique<Precompiled>(std::move(map));
 }
 

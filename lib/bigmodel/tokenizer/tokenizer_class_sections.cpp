@@ -88,8 +88,8 @@ Json blanks_normalizer(const std::string& charsmap, bool removes_extra, bool add
   if (!removes_extra && adds_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kMark}});
   if (!charsmap.empty()) {
     steps.push_back(precompiled(charsmap));
-    steps.back()["longest"] = true;
-    steps.back()["drops_blanks"] = removes_extra;
+    steps.back()["bigmodel:longest"] = true;
+    steps.back()["bigmodel:drops_blanks"] = removes_extra;
   } else if (removes_extra) {
     steps.push_back(replace_regex(R"(\A +)", ""));
     steps.push_back(replace_regex("  +", " "));
