@@ -7,6 +7,7 @@
 
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "bigmodel/checkpoint/checkpoint_index.h"
 #include "bigmodel/checkpoint/offload_folder.h"
@@ -25,9 +26,13 @@ void offload_weight(const StoredTensor& weight, const std::string& name, const f
     throw UsageError(fmt::format("tensor '{}': cannot be offloaded to {}, its name is no file name", name.substr(0, 120), folder.string()));
   }
   if (weight.is_meta()) throw UsageError(fmt::format("tensor '{}': is on meta, there is nothing to offload", name), "load a checkpoint first");
-  std::vector<std::byte> bytes = bytes_of(weight);
+  // What is in RAM is written from where it lies.
+  const bool is_here = weight.device == &cpu_device();
+  const std::vector<std::byte> copied = is_here ? std::vector<std::byte>() : bytes_of(weight);
+  std::span<const std::byte> bytes = is_here ? std::span<const std::byte>(weight.view.data, static_cast<std::size_t>(weight.size_bytes())) : copied;
   // numpy maps no empty file, so that the reference leaves one byte.
-  if (bytes.empty()) bytes.resize(1);
+  constexpr std::byte kNothing{};
+  if (bytes.empty()) bytes = {&kNothing, 1};
   const fs::path path = folder / file_name;
   {
     const UniqueFd fd = open_on(disk, path, O_WRONLY | O_CREAT | O_TRUNC);
