@@ -13,6 +13,7 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/prefetched_weights.h"
+#include "bigmodel/engine/read_memory.h"
 #include "bigmodel/engine/weight_quantization.h"
 
 namespace bigmodel {
@@ -228,27 +229,36 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   std::unordered_map<const WeightSource*, const std::byte*> places;
   TensorReader reader(out->checkpoint_, disk);
   // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
-  constexpr std::uint64_t kPieceBytes = std::uint64_t{256} << 20;
+  constexpr std::uint64_t kPieceBytes = std::uint64_t{128} << 20;
   std::ranges::sort(resident, {}, [](const WeightSource* s) {
     const CheckpointTensor* t = s->plain();
     return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
   });
-  std::uint64_t done = 0;
+  std::vector<Slab> pieces;
   for (std::size_t i = 0; i < resident.size();) {
-    options.work.throw_if_stopped();
-    options.work.report("loading", done, total);
     std::vector<const WeightSource*> piece;
     std::uint64_t bytes = 0;
     while (i < resident.size() && (piece.empty() || bytes + resident[i]->size_bytes() <= kPieceBytes)) {
       bytes += resident[i]->size_bytes();
       piece.push_back(resident[i++]);
     }
-    const Slab slab = plan_slab(piece);
-    out->resident_.emplace_back(static_cast<std::size_t>(slab.size_bytes));
-    const std::span<std::byte> memory = out->resident_.back().bytes();
-    read_slab(slab, reader, memory);
-    for (const auto& [source, offset] : slab.offsets) places.emplace(source, memory.data() + offset);
-    done += bytes;
+    pieces.push_back(plan_slab(piece));
+  }
+  std::uint64_t done = 0;
+  NextReadMemory next;
+  for (std::size_t k = 0; k < pieces.size(); ++k) {
+    options.work.throw_if_stopped();
+    options.work.report("loading", done, total);
+    const Slab& slab = pieces[k];
+    out->resident_.push_back(next.take(0, slab.size_bytes));
+    // The next piece's pages are made while this one is read.
+    if (k + 1 < pieces.size()) next.prepare(0, pieces[k + 1].size_bytes);
+    std::byte* const memory = out->resident_.back().get();
+    read_slab(slab, reader, {memory, static_cast<std::size_t>(slab.size_bytes)});
+    for (const auto& [source, offset] : slab.offsets) {
+      places.emplace(source, memory + offset);
+      done += source->size_bytes();
+    }
     out->placement_.ram_bytes += slab.size_bytes;
   }
 

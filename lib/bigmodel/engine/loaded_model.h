@@ -86,7 +86,7 @@ class LoadedModel {
   Placement placement_;
   CpuContext cpu_;
   std::unique_ptr<WeightStore> store_;
-  std::vector<AlignedBuffer> resident_;
+  std::vector<std::shared_ptr<std::byte[]>> resident_;
   std::unique_ptr<Prefetcher> prefetcher_;
   std::unique_ptr<Module> root_;          ///< last: its hooks use the prefetcher
 };
