@@ -236,6 +236,13 @@ TEST_SUITE("planning/fit") {
     } catch (const UsageError& e) {
       CHECK(e.hint().find("RTX 4090") != std::string::npos);
     }
+    // An unknown card: others of its make are named.
+    try {
+      parse_device_pool("RTX 9999");
+      FAIL("no such card");
+    } catch (const UsageError& e) {
+      CHECK(std::string(e.hint()).find("RTX 4090") != std::string::npos);
+    }
   }
 }
 

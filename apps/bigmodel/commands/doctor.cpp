@@ -159,7 +159,8 @@ Bandwidths probe(const Diagnosis& d, Session& session) {
   if (out.disk_folder.empty()) out.disk_folder = "/";
   session.work.report("reading the disk", 0, 0);
   const std::uint64_t free_bytes = d.cache_disk ? d.cache_disk->free_bytes : 0;
-  out.disk = probe_disk(out.disk_folder, std::min<std::uint64_t>(std::uint64_t{512} << 20, free_bytes / 2), 8, session.work.stop);
+  // As the engine streams weights: one thread, which waits for no other.
+  out.disk = probe_disk(out.disk_folder, std::min<std::uint64_t>(std::uint64_t{512} << 20, free_bytes / 2), 1, session.work.stop);
   session.work.throw_if_stopped();
   session.work.report("copying on GPUs", 0, 0);
   out.gpus = probe_gpus();

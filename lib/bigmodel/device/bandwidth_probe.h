@@ -22,7 +22,7 @@ struct DiskProbe {
 };
 
 /// Writes `bytes` that do not compress into a file without a name in `folder` (nothing is left behind, whatever happens), then reads it back
-/// past the page cache in 4 MiB pieces, `threads` at a time.
+/// past the page cache in 16 MiB pieces, `threads` at a time, into memory as the engine has it.
 DiskProbe probe_disk(const std::filesystem::path& folder, std::uint64_t bytes, int threads, const std::stop_token& stop = {});
 
 struct GpuProbe {

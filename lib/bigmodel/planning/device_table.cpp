@@ -160,9 +160,14 @@ DevicePool parse_device_pool(std::string_view text) {
   for (const DeviceModel& device : kDevices) names.emplace_back(device.name);
   std::string near = did_you_mean(rest, names);
   if (near.empty()) {
-    std::string lower_rest = key_of(rest);
-    for (const std::string& name : names) {
-      if (lower_rest.size() >= 2 && key_of(name).find(lower_rest) != std::string::npos) near += (near.empty() ? "did you mean '" : "', '") + name;
+    // What has the text in its name, else what has its first word: cards of the same make.
+    const std::string whole = key_of(rest);
+    const auto letters = std::ranges::find_if_not(whole, [](char c) { return c >= 'a' && c <= 'z'; });
+    for (const std::string& part : {whole, std::string(whole.begin(), letters)}) {
+      for (const std::string& name : names) {
+        if (part.size() >= 2 && key_of(name).find(part) != std::string::npos) near += (near.empty() ? "did you mean '" : "', '") + name;
+      }
+      if (!near.empty()) break;
     }
     if (!near.empty()) near += "'?";
   }
