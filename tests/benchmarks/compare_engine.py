@@ -15,18 +15,21 @@ CASES = {  # name: (the reference's mode, arguments of run, prompt, new tokens, 
 
 def reference(mode, folder, prompt, new, scratch):
     import torch
-    from accelerate import cpu_offload, disk_offload, init_empty_weights, load_checkpoint_and_dispatch
+    from accelerate import cpu_offload, disk_offload, init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
     if mode == "disk_offload":
-        # What disk_offload makes of a model: every weight in a file of its own, read for each module of each pass.
-        with init_empty_weights():
-            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.bfloat16)
-        model.tie_weights()
+        # Every weight in a file of its own, read for each module of each pass. The first call writes the files from the model in memory; later ones find
+        # them and need no memory for it.
         offload = os.path.join(scratch, "offload")
-        model = load_checkpoint_and_dispatch(model, folder, device_map={"": "disk"}, offload_folder=offload, dtype=torch.bfloat16)
+        if os.path.exists(os.path.join(offload, "index.json")):
+            with init_empty_weights():
+                model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.bfloat16)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        disk_offload(model, offload, execution_device=torch.device("cpu"))
     else:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
         if mode == "cpu_offload":
