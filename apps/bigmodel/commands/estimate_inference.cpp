@@ -109,18 +109,6 @@ std::vector<std::string> remedies_of(const InferencePlan& plan, const InferenceR
 
 }  // namespace
 
-std::int64_t stated_context(const spec::Map& config) {
-  for (const char* key : {"max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length"}) {
-    const spec::Value* value = spec::find(config, key);
-    if (value != nullptr && value->if_int() != nullptr && *value->if_int() > 0) return *value->if_int();
-  }
-  for (const std::string_view part : kTextParts) {
-    const spec::Value* value = spec::find(config, part);
-    if (value != nullptr && value->if_map() != nullptr) return stated_context(*value->if_map());
-  }
-  return 0;
-}
-
 std::optional<DevicePool> device_pool_of(const Options& options) {
   const std::optional<std::string> text = options.find_text("device");
   if (text && options.flag("machine")) throw UsageError("--device and --machine: name different devices", "give one of them");

@@ -62,9 +62,6 @@ bool asks_for_inference(const Options& options, bool trains);
 InferenceResult estimate_inference(spec::SpecLibrary& library, const FoundModel& model, const StoredEstimate* stored, const Options& options,
                                    Session& session);
 
-/// max_position_embeddings or what older types call it, of the config or of its text part. 0: none.
-std::int64_t stated_context(const spec::Map& config);
-
 /// --device or --machine; empty without either. Throws UsageError for both, and for devices that are not known.
 std::optional<DevicePool> device_pool_of(const Options& options);
 

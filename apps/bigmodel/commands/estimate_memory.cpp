@@ -135,20 +135,20 @@ void compare_with_checkpoint(EstimateResult& result, spec::SpecLibrary& library)
 InferenceResult gguf_inference(const std::string& argument, const ComponentsResult& components, spec::SpecLibrary& library, const Options& options, Session& session) {
   const FoundModel model{.argument = argument, .source = components.source, .place = argument,
                          .config = config_of_gguf(components.gguf->architecture, components.gguf->facts, argument), .folder = {}};
-  const MetaGraph graph = build_graph(library, model, {.class_name = "auto", .disk_rules = false}, session);
-  const std::int64_t described = graph_totals(graph).parameters, held = components.parameters();
-  // A tied output layer may be stored again; tables of frequencies and projectors come on top.
-  const std::int64_t vocabulary = activation_widths(graph).vocabulary, hidden = activation_widths(graph).hidden;
-  if (held < described - described / 20 || held > described + described / 20 + vocabulary * hidden) {
-    throw UnsupportedError(fmt::format("{}: its metadata make a {} of {} parameters, the file has {}: its cache is not told", argument, graph.class_name, grouped_digits(described),
-                                       grouped_digits(held)),
-                           "name the model that it was made of, with its config.json");
-  }
   StoredEstimate stored;
   stored.weights.method = "gguf";
   stored.weights.bytes = components.bytes();
   stored.compute_dtype = DType::float16;
-  return estimate_inference(library, model, &stored, options, session);
+  InferenceResult out = estimate_inference(library, model, &stored, options, session);
+  // A tied output layer may be stored again; tables of frequencies and projectors come on top.
+  const ActivationWidths& widths = out.plan->widths();
+  const std::int64_t described = out.parameters, held = components.parameters();
+  if (held < described - described / 20 || held > described + described / 20 + widths.vocabulary * widths.hidden) {
+    throw UnsupportedError(fmt::format("{}: its metadata make a {} of {} parameters, the file has {}: its cache is not told", argument, out.class_name, grouped_digits(described),
+                                       grouped_digits(held)),
+                           "name the model that it was made of, with its config.json");
+  }
+  return out;
 }
 
 /// What has no config.json of its own: parts, by their headers alone.

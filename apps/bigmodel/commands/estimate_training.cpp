@@ -8,6 +8,7 @@
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/text_part.h"
 #include "commands/estimate_inference.h"
 #include "render/bars.h"
 #include "render/digits.h"

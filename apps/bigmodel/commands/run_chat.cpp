@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
-#include "commands/estimate_inference.h"
+#include "bigmodel/model/text_part.h"
 #include "commands/run_events.h"
 #include "commands/run_input.h"
 

@@ -11,12 +11,12 @@
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/auto_device_map.h"
+#include "bigmodel/model/text_part.h"
 #include "bigmodel/planning/activations.h"
 #include "bigmodel/planning/check_device_map.h"
 #include "bigmodel/planning/optimal_map.h"
 #include "bigmodel/planning/placement.h"
 #include "commands/device_map_text.h"
-#include "commands/estimate_inference.h"
 #include "render/json_text.h"
 
 namespace bigmodel::app {
@@ -83,7 +83,10 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
     if (is_accelerator(device)) throw DeviceError(fmt::format("--device-map: there is no device '{}' for '{}': this build runs on the CPU", to_string(device), module), "use cpu or disk");
   }
   const std::size_t told = model.warnings.size();
-  if (std::string warning = check_device_map(model.graph, out.map).warning(); !warning.empty()) model.warnings.push_back(std::move(warning));
+  // Maps of our own name what there is; looking through tens of thousands of modules is for those of users.
+  if (options.text("device-map").starts_with('{')) {
+    if (std::string warning = check_device_map(model.graph, out.map).warning(); !warning.empty()) model.warnings.push_back(std::move(warning));
+  }
   if (const std::int64_t stated = stated_context(model.found.config.data); stated > 0 && size.tokens > stated) {
     model.warnings.push_back(fmt::format("{} tokens are more than the {} positions that the config states: answers may make no sense", size.tokens, stated));
   }

@@ -33,7 +33,7 @@ inline constexpr const char* kVocabularyPurpose = "vocabulary";
 
 /// Everything that changes in a checkpoint. Names are those of files; a prefix that one side lacks does not matter.
 struct CheckpointEdit {
-  std::string purpose;                    ///< one word, for the name of the scratch folder: one of those below
+  std::string purpose;                    ///< one word, for the name of the scratch folder: one of those above, or with a number behind it
   std::vector<TensorEdit> tensors;
   std::string config_text;                ///< config.json afterwards
 };

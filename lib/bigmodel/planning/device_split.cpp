@@ -81,7 +81,7 @@ DeviceSplit::DeviceSplit(const MetaGraph& graph, const CachePlan& cache) {
   }
   for (std::size_t i = 0; i < cache.layers.size(); ++i) {
     const CacheLayer& layer = cache.layers[i];
-    kv_heads_.push_back(layer.kind == CacheKind::latent || layer.kind == CacheKind::compressed ? -1 : layer.kv_heads);
+    kv_heads_.push_back(layer.kind == CacheKind::latent || layer.kind == CacheKind::compressed || layer.index_width > 0 ? -1 : layer.kv_heads);
     for (std::string_view at = layer.module; !parts_.empty(); at = at.substr(0, at.rfind('.'))) {
       const auto it = place.find(std::string(at));
       if (it == place.end() && at.find('.') != std::string_view::npos) continue;
