@@ -13,6 +13,8 @@
 
 namespace bigmodel {
 
+class Accelerator;
+
 /// Memory that tensors can live in. Compared by address: one object per device, and it outlives what lies on it.
 /// Calls may come from several threads.
 class Device {
@@ -26,6 +28,8 @@ class Device {
   virtual const std::string& name() const noexcept = 0;
   /// Nothing lies here: tensors have a shape and no bytes.
   virtual bool is_meta() const noexcept { return false; }
+  /// This device where it computes by itself (device/accelerator.h); null: its memory is RAM, and the processor computes there.
+  virtual const Accelerator* accelerator() const noexcept { return nullptr; }
   /// Uninitialised memory (one byte at least). Throws CapacityError, DeviceError.
   virtual std::shared_ptr<std::byte[]> allocate(std::uint64_t size_bytes) const = 0;
   /// From RAM into this device's memory, and back. Done on return.
