@@ -69,13 +69,18 @@ struct CacheView {
   const std::int64_t* past_there = nullptr;  ///< where given: keys = *past_there + queries and first_query = *past_there when the work runs; AttentionInput::keys is then the most there can be
 };
 
-/// Rules of engine/blocks/routing.h, which has their meaning.
+/// How a router chooses (ops/routing.h is the meaning).
 struct RoutingRule {
-  enum class Score : std::uint8_t { softmax, sigmoid, softmax_after_top_k, sparse_mixer };
+  enum class Score : std::uint8_t {
+    softmax,              ///< of all logits
+    sigmoid,
+    softmax_after_top_k,  ///< of the chosen logits
+    sparse_mixer,         ///< two experts, one after the other, each by the softmax of those near the best
+  };
   std::int64_t experts = 0, top_k = 1;
   Score score = Score::softmax;
   std::int64_t groups = 0, top_groups = 0;
-  bool group_by_max = false;
+  bool group_by_max = false;   ///< else by the sum of the two best
   bool normalise = false;
   float normalise_eps = 0;
   float scale = 1, jitter = 0;
