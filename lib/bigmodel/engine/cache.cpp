@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/engine/operations_on.h"
+
 namespace bigmodel {
 
 std::uint64_t Cache::size_bytes() const {
@@ -18,13 +21,34 @@ void Cache::select(std::span<const std::int64_t> rows) {
   }
 }
 
+std::int64_t Cache::room() const noexcept {
+  std::int64_t out = INT64_MAX;
+  for (const auto& s : states_) out = s == nullptr ? out : std::min(out, s->room());
+  return out;
+}
+
+void Cache::repeated(std::int64_t tokens) {
+  for (const auto& s : states_) {
+    if (s != nullptr) s->repeated(tokens);
+  }
+}
+
 void KeyValueState::grow(std::int64_t wanted) {
   std::int64_t capacity = std::max(wanted, capacity_ + capacity_ / 2);
   if (expected_ >= wanted) capacity = std::min(expected_, std::max(capacity, wanted + kMostReserved));
+  const std::int64_t heads = batch_ * kv_heads_;
   const auto moved = [&](const Tensor& old, std::int64_t dim) {
-    Tensor out({batch_, kv_heads_, capacity, dim});
-    for (std::int64_t h = 0; length_ > 0 && h < batch_ * kv_heads_; ++h) {
-      std::memcpy(out.f32() + h * capacity * dim, old.f32() + h * capacity_ * dim, static_cast<std::size_t>(length_ * dim) * sizeof(float));
+    Tensor out({batch_, kv_heads_, capacity, dim}, dtype_, *device_);
+    if (length_ == 0) return out;
+    const std::int64_t row = byte_count(dtype_, capacity * dim);
+    const std::int64_t old_row = byte_count(dtype_, capacity_ * dim);
+    const auto filled = static_cast<std::size_t>(byte_count(dtype_, length_ * dim));
+    for (std::int64_t h = 0; h < heads; ++h) {
+      if (const Accelerator* gpu = device_->accelerator()) {
+        gpu->queue_copy(out.bytes() + h * row, old.bytes() + h * old_row, filled);
+      } else {
+        std::memcpy(out.bytes() + h * row, old.bytes() + h * old_row, filled);
+      }
     }
     return out;
   };
@@ -33,24 +57,48 @@ void KeyValueState::grow(std::int64_t wanted) {
   capacity_ = capacity;
 }
 
-void KeyValueState::append(const float* k, const float* v, std::int64_t count) {
+void KeyValueState::append(const Tensor& k, const Tensor& v, std::int64_t count, ForwardState& state) {
   if (length_ + count > capacity_) grow(length_ + count);
-  const auto put = [&](const float* from, Tensor& to, std::int64_t dim) {
-    for (std::int64_t b = 0; b < batch_; ++b) {
-      for (std::int64_t n = 0; n < count; ++n) {
-        for (std::int64_t h = 0; h < kv_heads_; ++h, from += dim) {
-          std::memcpy(to.f32() + ((b * kv_heads_ + h) * capacity_ + length_ + n) * dim, from, static_cast<std::size_t>(dim) * sizeof(float));
-        }
-      }
-    }
-  };
-  put(k, keys_, head_dim_);
-  put(v, values_, value_dim_);
+  const OperationsOn on(k, state);
+  // Recorded work reads where to put them: later passes put them elsewhere.
+  const std::int64_t* past = on.accelerator() != nullptr && length_ == state.past ? state.numbers().past(*on.accelerator(), state) : nullptr;
+  const auto place = [&](const Tensor& to, std::int64_t dim) { return ops::CachePlace{to.bytes(), dtype_, batch_, kv_heads_, capacity_, dim, length_, past}; };
+  on->append_to_cache(k.data(), count, place(keys_, head_dim_));
+  on->append_to_cache(v.data(), count, place(values_, value_dim_));
   length_ += count;
 }
 
+void KeyValueState::append(const float* k, const float* v, std::int64_t count) {
+  if (length_ + count > capacity_) grow(length_ + count);
+  const ops::CpuOps on{CpuContext{}};
+  const auto place = [&](const Tensor& to, std::int64_t dim) { return ops::CachePlace{to.bytes(), dtype_, batch_, kv_heads_, capacity_, dim, length_, nullptr}; };
+  on.append_to_cache(k, count, place(keys_, head_dim_));
+  on.append_to_cache(v, count, place(values_, value_dim_));
+  length_ += count;
+}
+
+ops::AttentionInput KeyValueState::input(ForwardState& state) const {
+  ops::AttentionInput in;
+  in.k = reinterpret_cast<const float*>(keys_.bytes());
+  in.v = reinterpret_cast<const float*>(values_.bytes());
+  in.batch = batch_;
+  in.queries = state.length;
+  in.keys = state.recording ? capacity_ : length_;
+  in.capacity = capacity_;
+  in.kv_heads = kv_heads_;
+  in.head_dim = head_dim_;
+  in.value_dim = value_dim_;
+  in.first_query = length_ - state.length;
+  return in;
+}
+
+ops::CacheView KeyValueState::view(ForwardState& state) const {
+  const Accelerator* gpu = device_->accelerator();
+  return {dtype_, gpu != nullptr && state.recording ? state.numbers().past(*gpu, state) : nullptr};
+}
+
 std::uint64_t KeyValueState::size_bytes() const {
-  return static_cast<std::uint64_t>(batch_ * kv_heads_ * capacity_ * (head_dim_ + value_dim_)) * sizeof(float);
+  return static_cast<std::uint64_t>(byte_count(dtype_, batch_ * kv_heads_ * capacity_ * (head_dim_ + value_dim_)));
 }
 
 void KeyValueState::select(std::span<const std::int64_t> rows) {

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "bigmodel/engine/forward_state.h"
 #include "bigmodel/engine/tensor.h"
+#include "bigmodel/ops/device_ops.h"
 
 namespace bigmodel {
 
@@ -21,6 +23,10 @@ class MixerState {
   virtual void select(std::span<const std::int64_t> rows) = 0;
   /// How many tokens are to come in all, where that is known; what grows need not grow twice.
   virtual void expect(std::int64_t tokens) { static_cast<void>(tokens); }
+  /// How many more tokens fit without another piece of memory.
+  virtual std::int64_t room() const noexcept { return INT64_MAX; }
+  /// A recorded pass put so many tokens more into its memory.
+  virtual void repeated(std::int64_t tokens) { static_cast<void>(tokens); }
 };
 
 /// One entry per mixer of the model, made when the mixer first runs.
@@ -45,6 +51,10 @@ class Cache {
   void select(std::span<const std::int64_t> rows);
   /// Before the first state is made: how many columns there will be at most, 0 where nobody knows.
   void expect(std::int64_t columns) { expected_ = columns; }
+  /// The least of MixerState::room.
+  std::int64_t room() const noexcept;
+  /// MixerState::repeated of every state.
+  void repeated(std::int64_t tokens);
 
  private:
   std::vector<std::unique_ptr<MixerState>> states_;
@@ -52,23 +62,37 @@ class Cache {
   std::int64_t columns_ = 0;
 };
 
-/// Keys and values of one attention, [batch, kv_heads, capacity, dim], float32. Has room for what is expected from the start (up to
-/// kMostReserved tokens more than there are), else grows by half when full.
+/// Keys and values of one attention, [batch, kv_heads, capacity, dim], in RAM (float32) or on an accelerator. Has room for what is expected
+/// from the start (up to kMostReserved tokens more than there are), else grows by half when full.
 class KeyValueState : public MixerState {
  public:
-  KeyValueState(std::int64_t batch, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim)
-      : batch_(batch), kv_heads_(kv_heads), head_dim_(head_dim), value_dim_(value_dim) {}
+  /// `dtype`: float32, or what the accelerator's kernels take.
+  KeyValueState(std::int64_t batch, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim, const Device& device = cpu_device(), DType dtype = DType::float32)
+      : batch_(batch), kv_heads_(kv_heads), head_dim_(head_dim), value_dim_(value_dim), device_(&device), dtype_(dtype) {}
 
-  /// k [batch, count, kv_heads, head_dim] and v go behind what is there.
+  /// k [batch, count, kv_heads, head_dim] and v go behind what is there; they lie on the cache's device.
+  void append(const Tensor& k, const Tensor& v, std::int64_t count, ForwardState& state);
+  /// The same for rows in RAM.
   void append(const float* k, const float* v, std::int64_t count);
-
   const float* keys() const { return keys_.f32(); }
   const float* values() const { return values_.f32(); }
+  /// Nothing will be appended any more: what an encoder gave.
+  void finish() noexcept { grows_ = false; }
+
+  /// Where keys and values lie, and how many there are, as operations want it. Queries and heads are left for the caller.
+  ops::AttentionInput input(ForwardState& state) const;
+  ops::CacheView view(ForwardState& state) const;
+
+  DType dtype() const noexcept { return dtype_; }
   std::int64_t length() const noexcept { return length_; }
   std::int64_t capacity() const noexcept { return capacity_; }
   std::uint64_t size_bytes() const override;
   void select(std::span<const std::int64_t> rows) override;
   void expect(std::int64_t tokens) override { expected_ = tokens; }
+  std::int64_t room() const noexcept override { return grows_ ? capacity_ - length_ : INT64_MAX; }
+  void repeated(std::int64_t tokens) override {
+    if (grows_) length_ += tokens;
+  }
 
   static constexpr std::int64_t kMostReserved = 16384;
 
@@ -76,15 +100,18 @@ class KeyValueState : public MixerState {
   void grow(std::int64_t wanted);
 
   std::int64_t batch_, kv_heads_, head_dim_, value_dim_;
+  const Device* device_;
+  DType dtype_;
   std::int64_t length_ = 0, capacity_ = 0, expected_ = 0;
+  bool grows_ = true;
   Tensor keys_, values_;
 };
 
 /// Some float32 tensors [batch, ...], zero at first: convolution tails and recurrent states.
 class TensorState : public MixerState {
  public:
-  explicit TensorState(std::vector<Shape> shapes) {
-    for (Shape& s : shapes) tensors.push_back(Tensor::zeros(std::move(s)));
+  explicit TensorState(std::vector<Shape> shapes, const Device& device = cpu_device()) {
+    for (Shape& s : shapes) tensors.push_back(Tensor::zeros(std::move(s), device));
   }
   std::uint64_t size_bytes() const override;
   void select(std::span<const std::int64_t> rows) override;

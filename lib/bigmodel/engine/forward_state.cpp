@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bigmodel/engine/forward_state.h"
 
+#include "bigmodel/engine/device_numbers.h"
+
 #include <algorithm>
 
 namespace bigmodel {
+
+DeviceNumbers& ForwardState::numbers() {
+  if (device_numbers == nullptr) device_numbers = std::make_shared<DeviceNumbers>();
+  return *device_numbers;
+}
 
 void place_tokens(ForwardState& state) {
   state.positions.resize(static_cast<std::size_t>(state.batch * state.length));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 namespace bigmodel {
 
 class Cache;
+class DeviceNumbers;
 
 /// One call of a model; one thread. Rows of every activation are ordered [batch, length].
 struct ForwardState {
@@ -42,6 +44,14 @@ struct ForwardState {
   Tensor token_types;                     ///< int64 [batch, length], token_type_ids; empty: all 0
   std::vector<std::pair<std::string, Tensor>> outputs;   ///< what encoders and heads give, under the reference's names
   std::vector<Tensor>* hidden_states = nullptr;  ///< where given: the stream before every layer, then the final one
+  /// What kernels of accelerators read of all this; null: nothing has run there yet.
+  std::shared_ptr<DeviceNumbers> device_numbers;
+  /// Whether this pass can be recorded and repeated for the next token with other ids, positions and past: blocks that did anything else with
+  /// numbers of the processor say no.
+  bool repeatable = true;
+  /// The pass is being recorded: caches are as full as they can become, and kernels read how full they are.
+  bool recording = false;
+  DType accelerator_cache = DType::float32;   ///< of keys and values on an accelerator
   const CpuContext* cpu = nullptr;       ///< what operations run on; null: the calling thread (LoadedModel::forward fills it in)
   WorkContext work;
 
@@ -50,6 +60,7 @@ struct ForwardState {
     static const CpuContext kAlone;
     return cpu == nullptr ? kAlone : *cpu;
   }
+  DeviceNumbers& numbers();
   std::int64_t columns() const noexcept { return past + length; }
   /// Whether column `c` of row `b` is a token and not padding; c counts from the start of the sequence.
   bool is_token(std::int64_t b, std::int64_t c) const { return valid.empty() || valid[static_cast<std::size_t>(b * columns() + c)] != 0; }

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/device_numbers.h"
 #include "bigmodel/engine/roles.h"
 
 namespace bigmodel {
@@ -38,11 +39,17 @@ std::int64_t RelativeBias::bucket(std::int64_t distance) const {
   return out + std::min(exact + static_cast<std::int64_t>(scaled), count - 1);
 }
 
-const float* RelativeBias::bias(ForwardState& state) const {
-  if (table_ == nullptr) return shared_ && !state.relative_bias.empty() ? state.relative_bias.data() : nullptr;
+const float* RelativeBias::bias(ForwardState& state, const Accelerator* device) const {
+  if (!lay(state)) return nullptr;
+  return device == nullptr ? state.relative_bias.data() : state.numbers().floats(*device, "relative bias", state.relative_bias);
+}
+
+/// Whether there is one.
+bool RelativeBias::lay(ForwardState& state) const {
+  if (table_ == nullptr) return shared_ && !state.relative_bias.empty();
   Tensor all({buckets_}, DType::int64);
   for (std::int64_t b = 0; b < buckets_; ++b) all.i64()[b] = b;
-  const Tensor table = (*table_)(all, state);
+  const Tensor table = (*table_)(all, state).to(cpu_device());
   state.relative_bias.clear();
   state.relative_bias.reserve(static_cast<std::size_t>(heads_ * state.length * state.columns()));
   for (std::int64_t h = 0; h < heads_; ++h) {
@@ -52,7 +59,7 @@ const float* RelativeBias::bias(ForwardState& state) const {
       }
     }
   }
-  return state.relative_bias.data();
+  return true;
 }
 
 }  // namespace bigmodel

@@ -10,6 +10,7 @@ namespace bigmodel {
 
 class Roles;
 class Module;
+class Accelerator;
 
 class RelativeBias {
  public:
@@ -17,10 +18,11 @@ class RelativeBias {
   /// the bias that an earlier layer of the stack left in the state.
   RelativeBias(Roles& roles, std::int64_t heads, bool causal);
 
-  /// [heads, length, columns] in the state, or null where the attention has none.
-  const float* bias(ForwardState& state) const;
+  /// [heads, length, columns] in the state, or null where the attention has none. `device`: an accelerator that reads it; null: the processor.
+  const float* bias(ForwardState& state, const Accelerator* device = nullptr) const;
 
  private:
+  bool lay(ForwardState& state) const;
   std::int64_t bucket(std::int64_t distance) const;
 
   Module* table_ = nullptr;

@@ -8,7 +8,8 @@
 #include <numbers>
 
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/forward_state.h"
+#include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/roles.h"
 
 namespace bigmodel {
@@ -206,13 +207,24 @@ RopeTable::Frequencies RopeTable::frequencies(std::int64_t longest) const {
   return out;
 }
 
-void RopeTable::apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, const ForwardState& state) const {
+void RopeTable::apply(const Tensor& x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, ForwardState& state) const {
   if (!present_ || dim_ == 0) return;
   const Frequencies f = frequencies(state.longest);
-  if (sections_.empty() || (state.axis_positions.empty() && axes_ == 1)) {
-    ops::rope(x, rows, heads, head_dim, state.positions, f.inv_freq, f.gain, pairing_);
-    return;
-  }
+  // Their frequencies are others for the next token.
+  if (kind_ == Kind::dynamic || kind_ == Kind::longrope) state.repeatable = false;
+  const OperationsOn on(x, state);
+  const Accelerator* gpu = on.accelerator();
+  const auto turn = [&](int axis, const std::vector<float>& inv_freq, float gain, std::size_t section) {
+    const std::vector<std::int64_t>& all = axis < 0 ? state.positions : state.axis_positions[static_cast<std::size_t>(axis)];
+    BIGMODEL_ASSERT(static_cast<std::int64_t>(2 * inv_freq.size()) <= head_dim && static_cast<std::int64_t>(all.size()) == rows);
+    ops::RopeAngles angles{all.data(), inv_freq.data(), static_cast<std::int64_t>(inv_freq.size()), gain, pairing_};
+    if (gpu != nullptr) {
+      angles.positions = state.numbers().positions(*gpu, state, axis);
+      angles.inv_freq = state.numbers().floats(*gpu, fmt::format("rope {} {}", static_cast<const void*>(this), section), inv_freq);
+    }
+    on->rope(x.data(), rows, heads, head_dim, angles);
+  };
+  if (sections_.empty() || (state.axis_positions.empty() && axes_ == 1)) return turn(-1, f.inv_freq, f.gain, 0);
   if (axes_ > 1 && static_cast<std::int64_t>(state.axis_positions.size()) != axes_) throw UnsupportedError(fmt::format("positions on {} axes, expected {}", state.axis_positions.size(), axes_));
   // An angle of zero changes nothing: each section is turned by itself.
   float gain = f.gain;
@@ -221,7 +233,7 @@ void RopeTable::apply(float* x, std::int64_t rows, std::int64_t heads, std::int6
     std::vector<float> own(f.inv_freq.size(), 0.0F);
     const auto pairs = static_cast<std::size_t>(sections_[s]);
     std::copy_n(f.inv_freq.begin() + static_cast<std::ptrdiff_t>(first), pairs, own.begin() + static_cast<std::ptrdiff_t>(first));
-    ops::rope(x, rows, heads, head_dim, state.axis_positions[s % state.axis_positions.size()], own, gain, pairing_);
+    turn(static_cast<int>(s % state.axis_positions.size()), own, gain, s);
     gain = 1;
     first += pairs;
   }

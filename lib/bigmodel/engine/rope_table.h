@@ -12,6 +12,7 @@ namespace bigmodel {
 
 class Roles;
 struct ForwardState;
+class Tensor;
 
 /// default, linear, dynamic, yarn, longrope, llama3, proportional: transformers 5's ROPE_INIT_FUNCTIONS, computed in float32 where
 /// the reference does so.
@@ -34,7 +35,7 @@ class RopeTable {
   Frequencies frequencies(std::int64_t longest) const;
 
   /// Turns x [rows, heads, head_dim] in place by the state's positions, where rope is present.
-  void apply(float* x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, const ForwardState& state) const;
+  void apply(const Tensor& x, std::int64_t rows, std::int64_t heads, std::int64_t head_dim, ForwardState& state) const;
 
  private:
   enum class Kind { plain, linear, dynamic, yarn, longrope, llama3, proportional };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor with its own memory, as it flows between modules: activations (float32) and token ids (int64).
+// A tensor with its own memory, as it flows between modules: activations (float32) and token ids (int64), in RAM or on an accelerator.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ namespace bigmodel {
 class Tensor {
  public:
   Tensor() = default;
-  /// Uninitialised. Throws FormatError where the size does not fit 64 bits.
-  explicit Tensor(Shape shape, DType dtype = DType::float32);
+  /// Uninitialised, not on meta. Throws FormatError where the size does not fit 64 bits; what the device's allocate throws.
+  explicit Tensor(Shape shape, DType dtype = DType::float32, const Device& device = cpu_device());
 
-  static Tensor zeros(Shape shape);
+  static Tensor zeros(Shape shape, const Device& device = cpu_device());
   static Tensor of_ids(Shape shape, std::span<const std::int64_t> ids);
 
   bool empty() const noexcept { return data_ == nullptr; }
@@ -30,8 +30,12 @@ class Tensor {
   std::int64_t width() const { return shape_.back(); }
   std::int64_t rows() const { return count_ / shape_.back(); }
 
+  /// Elements that the processor may touch: a tensor on an accelerator is a bug of ours.
   float* f32() const;
   std::int64_t* i64() const;
+  /// Where the elements lie, also on an accelerator: for operations of that device.
+  float* data() const;
+  std::int64_t* ids() const;
   std::byte* bytes() const noexcept { return data_.get(); }
 
   /// Where the elements lie; kernels of the CPU read those of RAM and of devices that are RAM under another name.
@@ -52,12 +56,15 @@ class Tensor {
   std::shared_ptr<std::byte[]> data_;
 };
 
-/// a += b, element by element; equal shapes.
+/// Uninitialised float32 on the device of another.
+Tensor beside(const Tensor& other, Shape shape);
+
+/// a += b, element by element; equal shapes, one device.
 void add_to(const Tensor& a, const Tensor& b);
 /// a += scale * b.
 void add_scaled_to(const Tensor& a, const Tensor& b, float scale);
 void scale_by(const Tensor& a, float factor);
-/// Entry i along the first dimension is a copy of entry `rows[i]`. Throws FormatError where the size does not fit 64 bits.
+/// Entry i along the first dimension is a copy of entry `rows[i]`, on the same device. Throws FormatError where the size does not fit 64 bits.
 Tensor select_rows(const Tensor& from, std::span<const std::int64_t> rows);
 
 }  // namespace bigmodel

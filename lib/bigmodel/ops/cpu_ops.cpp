@@ -79,12 +79,22 @@ void CpuOps::activate(Activation act, float* x, std::int64_t count) const { ops:
 
 void CpuOps::activate_times(Activation act, const float* gate, std::int64_t gate_stride, const float* times, std::int64_t times_stride, std::int64_t rows, std::int64_t width, float* y,
                             std::int64_t y_stride) const {
-  std::vector<float> row(static_cast<std::size_t>(width));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    std::copy_n(gate + r * gate_stride, width, row.data());
-    activate(act, row.data(), width);
-    for (std::int64_t i = 0; i < width; ++i) y[r * y_stride + i] = row[static_cast<std::size_t>(i)] * times[r * times_stride + i];
-  }
+  constexpr std::int64_t kColumns = 4096;
+  const std::int64_t pieces = (width + kColumns - 1) / kColumns;
+  const CpuContext alone{nullptr, cpu_.isa, cpu_.bf16_products};
+  cpu_.parallel_for(rows * pieces, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    float part[kColumns];
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t r = n / pieces;
+      const std::int64_t first = n % pieces * kColumns;
+      const std::int64_t count = std::min(kColumns, width - first);
+      std::copy_n(gate + r * gate_stride + first, count, part);
+      ops::activate(alone, act, part, count);
+      const float* factor = times + r * times_stride + first;
+      float* to = y + r * y_stride + first;
+      for (std::int64_t i = 0; i < count; ++i) to[i] = part[i] * factor[i];
+    }
+  });
 }
 
 void CpuOps::add_scaled(float* a, const float* b, float scale, std::int64_t count) const {

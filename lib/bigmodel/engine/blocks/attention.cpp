@@ -14,10 +14,10 @@
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
 #include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/relative_bias.h"
 #include "bigmodel/engine/rope_table.h"
-#include "bigmodel/ops/attention.h"
-#include "bigmodel/ops/widen.h"
 
 namespace bigmodel {
 namespace {
@@ -37,10 +37,6 @@ Layout find_layout(Roles& roles, const std::string& text) {
   if (text == "grouped") return Layout::grouped;
   if (text == "four_parts_qvk") return Layout::four_parts_qvk;
   roles.refuse("layout", fmt::format("unknown layout '{}'", text));
-}
-
-void clamp(const Tensor& t, float limit) {
-  for (std::int64_t i = 0; i < t.count(); ++i) t.f32()[i] = std::clamp(t.f32()[i], -limit, limit);
 }
 
 class Attention : public BoundBlock {
@@ -83,6 +79,7 @@ class Attention : public BoundBlock {
     check_widths(roles, transposed);
   }
 
+  bool runs_on_accelerators() const override { return true; }
   void set_heads(std::int64_t heads, std::int64_t kv_heads) override {
     heads_ = heads;
     kv_heads_ = kv_heads;
@@ -93,17 +90,16 @@ class Attention : public BoundBlock {
     if (cross_) return cross(x, arguments.at(1), state);
     Projected p = project(x, state);
     if (!norm_after_rope_) norm(p, state);
+    const OperationsOn on(x, state);
     if (clip_ > 0) {
-      clamp(p.q, clip_);
-      clamp(p.k, clip_);
-      clamp(p.v, clip_);
+      for (const Tensor* t : {&p.q, &p.k, &p.v}) on->clamp(t->data(), clip_, t->count());
     }
-    rope_.apply(p.q.f32(), x.rows(), heads_, head_dim_, state);
-    rope_.apply(p.k.f32(), x.rows(), kv_heads_, head_dim_, state);
+    rope_.apply(p.q, x.rows(), heads_, head_dim_, state);
+    rope_.apply(p.k, x.rows(), kv_heads_, head_dim_, state);
     if (norm_after_rope_) norm(p, state);
     Tensor mixed = attend(p, state);
     if (gated_) {
-      for (std::int64_t i = 0; i < mixed.count(); ++i) mixed.f32()[i] *= ops::activate(ops::Activation::sigmoid, p.gate.f32()[i]);
+      on->activate_times(ops::Activation::sigmoid, p.gate.data(), mixed.width(), mixed.data(), mixed.width(), mixed.rows(), mixed.width(), mixed.data(), mixed.width());
     }
     return (*out_)(mixed, state);
   }
@@ -135,73 +131,80 @@ class Attention : public BoundBlock {
   Projected project(const Tensor& x, ForwardState& state) const {
     Projected out;
     if (qkv_ == nullptr) {
-      out.q = (*q_)(x, state);
-      out.k = (*k_)(x, state);
-      out.v = (*v_)(x, state);
+      std::vector<Tensor> all = linear_outputs({q_, k_, v_}, x, state);
+      out.q = std::move(all[0]);
+      out.k = std::move(all[1]);
+      out.v = std::move(all[2]);
       q_adapter_.add_to(out.q, x, state);
       k_adapter_.add_to(out.k, x, state);
       v_adapter_.add_to(out.v, x, state);
-      if (gated_) split_gate(out);
+      if (gated_) split_gate(out, state);
       return out;
     }
     const Tensor all = (*qkv_)(x, state);
     const auto shaped = [&](std::int64_t heads) {
       Shape shape = x.shape();
       shape.back() = heads * head_dim_;
-      return Tensor(std::move(shape));
+      return beside(x, std::move(shape));
     };
     out.q = shaped(heads_);
     out.k = shaped(kv_heads_);
     out.v = shaped(kv_heads_);
-    for (std::int64_t r = 0; r < all.rows(); ++r) split_row(all.f32() + r * all.width(), r, out);
+    split(all, out, state);
     return out;
   }
 
-  /// One token's fused projection, head by head.
-  void split_row(const float* from, std::int64_t row, const Projected& out) const {
-    float* q = out.q.f32() + row * heads_ * head_dim_;
-    float* k = out.k.f32() + row * kv_heads_ * head_dim_;
-    float* v = out.v.f32() + row * kv_heads_ * head_dim_;
-    const auto take = [&](float*& to, std::int64_t heads) {
-      std::memcpy(to, from, static_cast<std::size_t>(heads * head_dim_) * sizeof(float));
-      to += heads * head_dim_;
+  /// The fused projection's heads, each to its part.
+  void split(const Tensor& all, const Projected& out, const ForwardState& state) const {
+    const OperationsOn on(all, state);
+    std::int64_t from = 0;
+    // `groups` pieces of `heads` heads each lie `step` apart.
+    const auto take = [&](const Tensor& to, std::int64_t groups, std::int64_t heads, std::int64_t step) {
+      ops::CopyShape shape{.outer = all.rows(), .middle = groups, .inner = 1, .width = heads * head_dim_};
+      shape.from_outer = all.width();
+      shape.from_middle = step;
+      shape.to_outer = to.width();
+      shape.to_middle = heads * head_dim_;
+      on->copy(all.data() + from, to.data(), shape);
       from += heads * head_dim_;
     };
     switch (layout_) {
       case Layout::side_by_side:
-        take(q, heads_);
-        take(k, kv_heads_);
-        take(v, kv_heads_);
+        take(out.q, 1, heads_, 0);
+        take(out.k, 1, kv_heads_, 0);
+        take(out.v, 1, kv_heads_, 0);
         break;
       case Layout::per_head:
-      case Layout::grouped:
-        for (std::int64_t g = 0; g < kv_heads_; ++g) {
-          take(q, heads_ / kv_heads_);
-          take(k, 1);
-          take(v, 1);
-        }
+      case Layout::grouped: {
+        const std::int64_t queries = heads_ / kv_heads_;
+        const std::int64_t step = (queries + 2) * head_dim_;
+        take(out.q, kv_heads_, queries, step);
+        take(out.k, kv_heads_, 1, step);
+        take(out.v, kv_heads_, 1, step);
         break;
-      case Layout::four_parts_qvk:
-        for (int part = 0; part < 4; ++part) {
-          take(q, heads_ / 4);
-          take(v, heads_ / 4);
-          take(k, heads_ / 4);
-        }
+      }
+      case Layout::four_parts_qvk: {
+        const std::int64_t step = 3 * (heads_ / 4) * head_dim_;
+        take(out.q, 4, heads_ / 4, step);
+        take(out.v, 4, heads_ / 4, step);
+        take(out.k, 4, heads_ / 4, step);
         break;
+      }
     }
   }
 
   /// Each head's rows of q are its query, then its gate.
-  void split_gate(Projected& p) const {
+  void split_gate(Projected& p, const ForwardState& state) const {
     Shape shape = p.q.shape();
     shape.back() = heads_ * head_dim_;
-    const Tensor q(shape);
-    p.gate = Tensor(shape);
-    const auto bytes = static_cast<std::size_t>(head_dim_) * sizeof(float);
-    for (std::int64_t h = 0; h < q.rows() * heads_; ++h) {
-      std::memcpy(q.f32() + h * head_dim_, p.q.f32() + 2 * h * head_dim_, bytes);
-      std::memcpy(p.gate.f32() + h * head_dim_, p.q.f32() + (2 * h + 1) * head_dim_, bytes);
-    }
+    const Tensor q = beside(p.q, shape);
+    p.gate = beside(p.q, shape);
+    ops::CopyShape halves{.outer = 1, .middle = 1, .inner = q.rows() * heads_, .width = head_dim_};
+    halves.from_inner = 2 * head_dim_;
+    halves.to_inner = head_dim_;
+    const OperationsOn on(q, state);
+    on->copy(p.q.data(), q.data(), halves);
+    on->copy(p.q.data() + head_dim_, p.gate.data(), halves);
     p.q = q;
   }
 
@@ -213,48 +216,43 @@ class Attention : public BoundBlock {
     Cache local;
     Cache& cache = state.cache == nullptr ? local : *state.cache;
     const bool fresh = !cache.has(slot_);
-    auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_); });
+    auto& kv = cache.state<KeyValueState>(slot_, [&] { return new_cache(x, state); });
     if (fresh) {
       Tensor k = (*k_)(memory, state);
       if (k_norm_ != nullptr) k = (*k_norm_)(k, state);
-      kv.append(k.f32(), (*v_)(memory, state).f32(), memory.rows() / state.batch);
+      kv.append(k, (*v_)(memory, state), memory.rows() / state.batch, state);
+      kv.finish();
     }
-    ops::AttentionInput in = input(q, kv, state);
+    const OperationsOn on(q, state);
+    ops::AttentionInput in = kv.input(state);
+    in.q = q.data();
+    in.heads = heads_;
+    in.keys = kv.length();
     in.first_query = 0;
     ops::AttentionRule rule;
     rule.scale = scale_;
     rule.causal = false;
     rule.soft_cap = soft_cap_;
-    rule.key_valid = state.memory_valid.empty() ? nullptr : state.memory_valid.data();
-    Tensor out({state.batch, state.length, heads_ * head_dim_});
-    ops::attention(state.context(), in, rule, out.f32());
+    rule.key_valid = on.accelerator() != nullptr ? state.numbers().memory_valid(*on.accelerator(), state) : state.memory_valid.empty() ? nullptr : state.memory_valid.data();
+    const Tensor out = beside(q, {state.batch, state.length, heads_ * head_dim_});
+    on->attention(in, {kv.dtype(), nullptr}, rule, out.data());
     return (*out_)(out, state);
   }
 
-  ops::AttentionInput input(const Tensor& q, const KeyValueState& kv, const ForwardState& state) const {
-    ops::AttentionInput in;
-    in.q = q.f32();
-    in.k = kv.keys();
-    in.v = kv.values();
-    in.batch = state.batch;
-    in.queries = state.length;
-    in.keys = kv.length();
-    in.capacity = kv.capacity();
-    in.heads = heads_;
-    in.kv_heads = kv_heads_;
-    in.head_dim = in.value_dim = head_dim_;
-    in.first_query = kv.length() - state.length;
-    return in;
+  KeyValueState new_cache(const Tensor& x, const ForwardState& state) const {
+    const bool gpu = x.device().accelerator() != nullptr;
+    return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : DType::float32);
   }
 
   Tensor attend(const Projected& p, ForwardState& state) const {
     Cache local;
     Cache& cache = state.cache == nullptr ? local : *state.cache;
-    auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_); });
-    kv.append(p.k.f32(), p.v.f32(), state.length);
-    const ops::AttentionInput in = input(p.q, kv, state);
+    auto& kv = cache.state<KeyValueState>(slot_, [&] { return new_cache(p.q, state); });
+    kv.append(p.k, p.v, state.length, state);
+    ops::AttentionInput in = kv.input(state);
+    in.q = p.q.data();
+    in.heads = heads_;
     ops::AttentionRule rule;
-    rule.bias = relative_->bias(state);
     rule.scale = scale_;
     rule.causal = causal_;
     rule.window = window_;
@@ -262,20 +260,24 @@ class Attention : public BoundBlock {
     rule.chunk = chunk_;
     rule.soft_cap = soft_cap_;
     rule.spread_when_blind = spread_when_blind_;
-    rule.key_valid = state.valid.empty() ? nullptr : state.valid.data();
-    std::vector<float> sinks;
+    const OperationsOn on(p.q, state);
+    const Accelerator* gpu = on.accelerator();
+    rule.key_valid = gpu != nullptr ? state.numbers().valid(*gpu, state) : state.valid.empty() ? nullptr : state.valid.data();
+    Tensor sinks;
     if (sinks_ != nullptr) {
-      sinks.resize(static_cast<std::size_t>(heads_));
-      ops::widen(sinks_->view, 0, heads_, sinks.data());
+      sinks = beside(p.q, {heads_});
+      on->widen(sinks_->view, sinks.data());
       rule.sinks = sinks.data();
     }
+    rule.bias = relative_->bias(state, gpu);
     std::vector<float> bias;
     if (alibi_.present()) {
       bias = alibi_.key_bias(state);
-      rule.key_bias = bias.data();
+      rule.key_bias = gpu != nullptr ? state.numbers().floats(*gpu, fmt::format("alibi {}", static_cast<const void*>(this)), bias) : bias.data();
     }
-    Tensor out({state.batch, state.length, heads_ * head_dim_});
-    ops::attention(state.context(), in, rule, out.f32());
+    if (!state.valid.empty() || rule.bias != nullptr || rule.key_bias != nullptr) state.repeatable = false;
+    const Tensor out = beside(p.q, {state.batch, state.length, heads_ * head_dim_});
+    on->attention(in, kv.view(state), rule, out.data());
     return out;
   }
 

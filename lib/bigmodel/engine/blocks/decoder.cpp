@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <cstring>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/blocks/mixer_tools.h"
 #include "bigmodel/engine/blocks/steps.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -29,10 +29,11 @@ class Decoder : public BoundBlock {
     layers_ = roles.bound_list("layers");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*embed_)(arguments.front(), state);
     if (embed_scale_ != 1.0F) scale_by(x, embed_scale_);
-    if (!state.inserted_at.empty()) insert_rows(x, state);
+    if (!state.inserted_at.empty()) x = with_inserted_rows(x, state);
     if (project_in_ != nullptr) x = (*project_in_)(x, state);
     if (positions_ != nullptr) add_to(x, position_rows(arguments.front(), state));
     if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
@@ -49,20 +50,25 @@ class Decoder : public BoundBlock {
   }
 
  private:
-  static void insert_rows(const Tensor& x, const ForwardState& state) {
+  static Tensor with_inserted_rows(const Tensor& embeddings, ForwardState& state) {
+    const Tensor x = embeddings.to(cpu_device());
+    state.repeatable = false;
     if (state.inserted.width() != x.width()) throw FormatError(fmt::format("rows of {} values among embeddings of {}", state.inserted.width(), x.width()));
     for (std::size_t i = 0; i < state.inserted_at.size(); ++i) {
       std::copy_n(state.inserted.f32() + static_cast<std::int64_t>(i) * x.width(), x.width(), x.f32() + state.inserted_at[i] * x.width());
     }
+    return x.to(embeddings.device());
   }
 
   Tensor position_rows(const Tensor& words, ForwardState& state) const {
+    const Tensor tokens = words.to(cpu_device());
+    state.repeatable = false;
     Tensor ids({state.batch, state.length}, DType::int64);
     for (std::int64_t b = 0; b < state.batch; ++b) {
       std::int64_t count = state.past;
       for (std::int64_t i = b * state.length; i < (b + 1) * state.length; ++i) {
         if (padding_ >= 0) {
-          const bool token = words.i64()[i] != padding_;
+          const bool token = tokens.i64()[i] != padding_;
           count += token ? 1 : 0;
           ids.i64()[i] = token ? padding_ + count : padding_;
         } else {
@@ -90,20 +96,13 @@ class CausalLm : public BoundBlock {
       : body_(&roles.need_child("body")), transform_(roles, "transform"), head_(&roles.need_linear("head")), logit_scale_(roles.number("logit_scale", 1.0F)),
         soft_cap_(roles.number("soft_cap", 0.0F)) {}
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*body_)(arguments, state);
-    if (state.last_only && state.length > 1) {
-      Tensor last({state.batch, 1, x.width()});
-      for (std::int64_t b = 0; b < state.batch; ++b) {
-        std::memcpy(last.f32() + b * x.width(), x.f32() + ((b + 1) * state.length - 1) * x.width(), static_cast<std::size_t>(x.width()) * sizeof(float));
-      }
-      x = last;
-    }
+    if (state.last_only && state.length > 1) x = last_tokens(x, state);
     Tensor logits = (*head_)(transform_(x, state), state);
     if (logit_scale_ != 1.0F) scale_by(logits, logit_scale_);
-    if (soft_cap_ > 0) {
-      for (std::int64_t i = 0; i < logits.count(); ++i) logits.f32()[i] = soft_cap_ * std::tanh(logits.f32()[i] / soft_cap_);
-    }
+    if (soft_cap_ > 0) OperationsOn(logits, state)->soft_cap(logits.data(), soft_cap_, logits.count());
     return logits;
   }
 

@@ -4,26 +4,32 @@
 #include <fmt/format.h>
 
 #include "bigmodel/core/error.h"
-#include "bigmodel/ops/widen.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 
-Tensor EmbeddingBlock::forward(Module& self, const Arguments& arguments, ForwardState&) {
-  const Tensor& ids = arguments.front();
-  const TensorView& table = self.find_tensor("weight")->view;
+Tensor EmbeddingBlock::forward(Module& self, const Arguments& arguments, ForwardState& state) {
+  const ModuleTensor& weight = *self.find_tensor("weight");
+  const TensorView& table = weight.view;
+  Tensor ids = arguments.front();
   const std::int64_t count = table.size(0);
   const std::int64_t size = table.size(1);
   Shape shape = ids.shape();
   shape.push_back(size);
-  Tensor out(std::move(shape));
-  for (std::int64_t i = 0; i < ids.count(); ++i) {
+  // Ids that an accelerator has are tokens that the model gave.
+  for (std::int64_t i = 0; ids.device().accelerator() == nullptr && i < ids.count(); ++i) {
     const std::int64_t id = ids.i64()[i];
     if (id < 0 || id >= count) {
       throw UsageError(fmt::format("module '{}': id {}, expected 0 to {}", self.name(), id, count - 1),
                        "the prompt holds a token or a position that the model does not have");
     }
-    ops::widen(table, id * size, size, out.f32() + i * size);
   }
+  if (weight.device->accelerator() != ids.device().accelerator()) {
+    ids = ids.to(*weight.device);
+    state.repeatable = false;
+  }
+  Tensor out = beside(ids, std::move(shape));
+  OperationsOn(ids, state)->embedding(table, ids.ids(), ids.count(), out.data());
   return out;
 }
 

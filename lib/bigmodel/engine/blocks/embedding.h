@@ -10,6 +10,7 @@ namespace bigmodel {
 class EmbeddingBlock : public BoundBlock {
  public:
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override;
+  bool runs_on_accelerators() const override { return true; }
 };
 
 }  // namespace bigmodel

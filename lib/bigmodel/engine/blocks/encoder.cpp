@@ -11,19 +11,11 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
 #include "bigmodel/engine/blocks/steps.h"
+#include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/relative_bias.h"
 
 namespace bigmodel {
 namespace {
-
-/// The first token of every row: [batch, size].
-Tensor first_tokens(const Tensor& x, const ForwardState& state) {
-  Tensor out({state.batch, x.width()});
-  for (std::int64_t b = 0; b < state.batch; ++b) {
-    std::memcpy(out.f32() + b * x.width(), x.f32() + b * state.length * x.width(), static_cast<std::size_t>(x.width()) * sizeof(float));
-  }
-  return out;
-}
 
 class Embeddings : public BoundBlock {
  public:
@@ -31,9 +23,10 @@ class Embeddings : public BoundBlock {
       : words_(&roles.need_embedding("words")), positions_(roles.embedding("positions")), types_(roles.embedding("types")), norm_(roles.child("norm")),
         project_(roles.linear("project")), padding_(roles.integer("padding", -1)), zero_padding_(roles.boolean("zero_padding", false)) {}
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
-    const Tensor& ids = arguments.front();
-    Tensor x = (*words_)(ids, state);
+    Tensor x = (*words_)(arguments.front(), state);
+    const Tensor ids = arguments.front().to(cpu_device());
     if (positions_ != nullptr) {
       Tensor places(ids.shape(), DType::int64);
       for (std::int64_t b = 0; b < state.batch; ++b) {
@@ -88,6 +81,7 @@ class Encoder : public BoundBlock {
     if (list != nullptr) layers_ = roles.bound_list("layers");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = (*embed_)(arguments.front(), state);
     if (project_ != nullptr) x = (*project_)(x, state);
@@ -111,7 +105,7 @@ class Encoder : public BoundBlock {
       Tensor pooled = picked(x, arguments.front(), state);
       if (pool_norm_ != nullptr) pooled = (*pool_norm_)(pooled, state);
       if (pool_ != nullptr) pooled = (*pool_)(pooled, state);
-      ops::activate(pool_act_, pooled.f32(), pooled.count());
+      OperationsOn(pooled, state)->activate(pool_act_, pooled.data(), pooled.count());
       state.outputs.emplace_back("pooler_output", pooled);
     }
     return x;
@@ -136,8 +130,12 @@ class Encoder : public BoundBlock {
   }
 
   /// One row for all tokens of a sequence, by pool_token: their mean, the first, the last, that of the largest id, the first one that is pool_id (else the first).
-  Tensor picked(const Tensor& x, const Tensor& ids, const ForwardState& state) const {
-    if (pool_token_.empty() || pool_token_ == "first") return first_tokens(x, state);
+  Tensor picked(const Tensor& rows, const Tensor& all_ids, const ForwardState& state) const {
+    if (pool_token_.empty() || pool_token_ == "first") return first_tokens(rows, state);
+    return picked_in_ram(rows.to(cpu_device()), all_ids.to(cpu_device()), state).to(rows.device());
+  }
+
+  Tensor picked_in_ram(const Tensor& x, const Tensor& ids, const ForwardState& state) const {
     Tensor out({state.batch, x.width()});
     if (pool_token_ == "mean") return mean_rows(x, state);
     for (std::int64_t b = 0; b < state.batch; ++b) {
@@ -187,6 +185,7 @@ class SharedLayers : public BoundBlock {
     if (depth_ < 0 || depth_ > 1'000'000) roles.refuse("depth", fmt::format("{}", depth_));
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = project_ == nullptr ? arguments.front() : (*project_)(arguments.front(), state);
     const auto groups = static_cast<std::int64_t>(groups_.size());
@@ -211,6 +210,7 @@ class Head : public BoundBlock {
     if (!roles.has("steps")) roles.refuse("steps", "is missing");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     const Tensor hidden = (*body_)(arguments, state);
     Tensor x = hidden;

@@ -48,7 +48,7 @@ class GatedDeltaNet : public BoundBlock {
     clear_padding(x, state);
     const std::int64_t ratio = value_heads_ / key_heads_;
     const Inputs in = inputs(x, ratio, state);
-    const KeptState kept(state, slot_, {conv_.tail_shape(state.batch), {state.batch, value_heads_, key_dim_, value_dim_}});
+    const KeptState kept(x, state, slot_, {conv_.tail_shape(state.batch), {state.batch, value_heads_, key_dim_, value_dim_}});
     const Tensor h = conv_(in.mixed, kept[0], state);
     ops::activate(act_, h.f32(), h.count());
     std::vector<float> decay = values(*a_log_);

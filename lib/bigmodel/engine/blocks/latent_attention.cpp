@@ -3,15 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
 #include "bigmodel/engine/cache.h"
+#include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/rope_table.h"
-#include "bigmodel/ops/attention.h"
 
 namespace bigmodel {
 namespace {
@@ -33,6 +32,7 @@ class LatentAttention : public BoundBlock {
     if (latent_dim_ <= 0) roles.refuse("kv_down", "is narrower than the rotary part");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     const std::int64_t rows = x.rows();
@@ -42,51 +42,49 @@ class LatentAttention : public BoundBlock {
       if (q_norm_ != nullptr) q = (*q_norm_)(q, state);
       q = (*q_up_)(q, state);
     }
+    const OperationsOn on(x, state);
     // The rotary part lies behind the plain one; rope wants it as heads of its own.
-    Tensor q_rope({rows, heads_, rope_dim_});
-    const auto rope_bytes = static_cast<std::size_t>(rope_dim_) * sizeof(float);
-    const auto plain_bytes = static_cast<std::size_t>(plain_dim_) * sizeof(float);
-    for (std::int64_t h = 0; h < rows * heads_; ++h) std::memcpy(q_rope.f32() + h * rope_dim_, q.f32() + h * dim + plain_dim_, rope_bytes);
-    rope_.apply(q_rope.f32(), rows, heads_, rope_dim_, state);
-    for (std::int64_t h = 0; h < rows * heads_; ++h) std::memcpy(q.f32() + h * dim + plain_dim_, q_rope.f32() + h * rope_dim_, rope_bytes);
+    const Tensor q_rope = beside(x, {rows, heads_, rope_dim_});
+    const auto copy = [&](const Tensor& from, std::int64_t from_column, std::int64_t from_step, const Tensor& to, std::int64_t to_column, std::int64_t to_step, std::int64_t width) {
+      ops::CopyShape shape{.inner = rows * heads_, .width = width};
+      shape.from_inner = from_step;
+      shape.to_inner = to_step;
+      on->copy(from.data() + from_column, to.data() + to_column, shape);
+    };
+    copy(q, plain_dim_, dim, q_rope, 0, rope_dim_, rope_dim_);
+    rope_.apply(q_rope, rows, heads_, rope_dim_, state);
+    copy(q_rope, 0, rope_dim_, q, plain_dim_, dim, rope_dim_);
 
     const Tensor down = (*kv_down_)(x, state);
     const Tensor k_rope = columns(down, latent_dim_, rope_dim_);
-    rope_.apply(k_rope.f32(), rows, 1, rope_dim_, state);
+    rope_.apply(k_rope, rows, 1, rope_dim_, state);
     const Tensor up = (*kv_up_)((*kv_norm_)(columns(down, 0, latent_dim_), state), state);
-    Tensor k({rows, heads_, dim});
-    Tensor v({rows, heads_, value_dim_});
-    for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t h = 0; h < heads_; ++h) {
-        const std::int64_t at = r * heads_ + h;
-        const float* from = up.f32() + at * (plain_dim_ + value_dim_);
-        std::memcpy(k.f32() + at * dim, from, plain_bytes);
-        std::memcpy(k.f32() + at * dim + plain_dim_, k_rope.f32() + r * rope_dim_, rope_bytes);
-        std::memcpy(v.f32() + at * value_dim_, from + plain_dim_, static_cast<std::size_t>(value_dim_) * sizeof(float));
-      }
-    }
+    const Tensor k = beside(x, {rows, heads_, dim});
+    const Tensor v = beside(x, {rows, heads_, value_dim_});
+    copy(up, 0, plain_dim_ + value_dim_, k, 0, dim, plain_dim_);
+    copy(up, plain_dim_, plain_dim_ + value_dim_, v, 0, value_dim_, value_dim_);
+    ops::CopyShape to_heads{.middle = rows, .inner = heads_, .width = rope_dim_};
+    to_heads.from_middle = rope_dim_;
+    to_heads.to_middle = heads_ * dim;
+    to_heads.to_inner = dim;
+    on->copy(k_rope.data(), k.data() + plain_dim_, to_heads);
     Cache local;
     Cache& cache = state.cache == nullptr ? local : *state.cache;
-    auto& kv = cache.state<KeyValueState>(slot_, [&] { return KeyValueState(state.batch, heads_, dim, value_dim_); });
-    kv.append(k.f32(), v.f32(), state.length);
-    ops::AttentionInput in;
-    in.q = q.f32();
-    in.k = kv.keys();
-    in.v = kv.values();
-    in.batch = state.batch;
-    in.queries = state.length;
-    in.keys = kv.length();
-    in.capacity = kv.capacity();
-    in.heads = in.kv_heads = heads_;
-    in.head_dim = dim;
-    in.value_dim = value_dim_;
-    in.first_query = kv.length() - state.length;
+    const Accelerator* gpu = on.accelerator();
+    auto& kv = cache.state<KeyValueState>(slot_, [&] {
+      return KeyValueState(state.batch, heads_, dim, value_dim_, gpu != nullptr ? x.device() : cpu_device(), gpu != nullptr ? state.accelerator_cache : DType::float32);
+    });
+    kv.append(k, v, state.length, state);
+    ops::AttentionInput in = kv.input(state);
+    in.q = q.data();
+    in.heads = heads_;
     ops::AttentionRule rule;
     rule.scale = scale_;
     rule.causal = causal_;
-    rule.key_valid = state.valid.empty() ? nullptr : state.valid.data();
-    Tensor mixed({state.batch, state.length, heads_ * value_dim_});
-    ops::attention(state.context(), in, rule, mixed.f32());
+    rule.key_valid = gpu != nullptr ? state.numbers().valid(*gpu, state) : state.valid.empty() ? nullptr : state.valid.data();
+    if (!state.valid.empty()) state.repeatable = false;
+    const Tensor mixed = beside(x, {state.batch, state.length, heads_ * value_dim_});
+    on->attention(in, kv.view(state), rule, mixed.data());
     return (*out_)(mixed, state);
   }
 

@@ -7,7 +7,7 @@
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
-#include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -30,7 +30,7 @@ class FeedForward {
     }
     if (module_ != nullptr) return (*module_)(x, state);
     const Tensor h = (*up_)(x, state);
-    ops::activate(state.context(), act_, h.f32(), h.count());
+    OperationsOn(h, state)->activate(act_, h.data(), h.count());
     return (*down_)(h, state);
   }
 
@@ -95,6 +95,7 @@ class ResidualLayer : public BoundBlock {
     if (order_ == Order::after && cross_ != nullptr && norm_cross_ == nullptr) roles.refuse("norm_cross", "is missing");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     Tensor x = norm_input_ == nullptr ? arguments.front() : (*norm_input_)(arguments.front(), state);
     if (parallel_) return side_by_side(x, state);
@@ -124,10 +125,8 @@ class ResidualLayer : public BoundBlock {
     if (tensor == nullptr) roles.refuse(name, "has no lambda1");
     return 1.0F;
   }
-  static void scale_columns(const Tensor& t, const ModuleTensor* by) {
-    if (by == nullptr) return;
-    const std::vector<float> scale = values(*by);
-    for (std::int64_t i = 0; i < t.count(); ++i) t.f32()[i] *= scale[static_cast<std::size_t>(i % t.width())];
+  static void scale_columns(const Tensor& t, const ModuleTensor* by, const ForwardState& state) {
+    if (by != nullptr) OperationsOn(t, state)->scale_columns(t.data(), t.rows(), t.width(), by->view);
   }
 
   template <typename F>
@@ -136,7 +135,7 @@ class ResidualLayer : public BoundBlock {
     Tensor out = run(in);
     if (order_ == Order::post && norm != nullptr) out = (*norm)(out, state);
     if (norm_out != nullptr) out = (*norm_out)(out, state);
-    scale_columns(out, scaled);
+    scale_columns(out, scaled, state);
     Tensor sum = (residual_after_norm_ ? in : x).clone();
     add_scaled_to(sum, out, scale);
     return order_ == Order::after ? (*norm)(sum, state) : sum;

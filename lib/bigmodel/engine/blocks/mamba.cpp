@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -13,12 +11,15 @@
 #include "bigmodel/engine/blocks/causal_conv.h"
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
 
 class Mamba : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit Mamba(Roles& roles)
       : slot_(roles.binder().next_cache_slot()), in_(&roles.need_linear("in")), conv_(roles, "conv"), x_(&roles.need_linear("x")),
         dt_(&roles.need_linear("dt")), dt_norm_(roles.child("dt_norm")), b_norm_(roles.child("b_norm")), c_norm_(roles.child("c_norm")),
@@ -33,9 +34,10 @@ class Mamba : public BoundBlock {
     const Tensor x = arguments.front().clone();
     clear_padding(x, state);
     const Tensor both = (*in_)(x, state);
-    const KeptState kept(state, slot_, {conv_.tail_shape(state.batch), {state.batch, inner_, states_}});
+    const OperationsOn on(x, state);
+    const KeptState kept(x, state, slot_, {conv_.tail_shape(state.batch), {state.batch, inner_, states_}});
     const Tensor h = conv_(columns(both, 0, inner_), kept[0], state);
-    ops::activate(act_, h.f32(), h.count());
+    on->activate(act_, h.data(), h.count());
     clear_padding(h, state);
     const Tensor parts = (*x_)(h, state);
     Tensor dt = columns(parts, 0, rank_);
@@ -45,28 +47,17 @@ class Mamba : public BoundBlock {
     if (b_norm_ != nullptr) b = (*b_norm_)(b, state);
     if (c_norm_ != nullptr) c = (*c_norm_)(c, state);
     dt = (*dt_)(dt, state);
-    std::vector<float> a = values(*a_log_);
-    for (float& v : a) v = -std::exp(v);
-    const std::vector<float> d = values(*d_);
-    Tensor y(h.shape());
-    for (std::int64_t row = 0; row < state.batch; ++row) {
-      float* ssm = kept[1].f32() + row * inner_ * states_;
-      for (std::int64_t t = 0; t < state.length; ++t) {
-        const std::int64_t r = row * state.length + t;
-        for (std::int64_t i = 0; i < inner_; ++i) {
-          const float step = softplus(dt.f32()[r * inner_ + i]);
-          const float in = h.f32()[r * inner_ + i];
-          float sum = 0;
-          for (std::int64_t n = 0; n < states_; ++n) {
-            float& s = ssm[i * states_ + n];
-            s = std::exp(step * a[static_cast<std::size_t>(i * states_ + n)]) * s + step * b.f32()[r * states_ + n] * in;
-            sum += s * c.f32()[r * states_ + n];
-          }
-          sum += d[static_cast<std::size_t>(i)] * in;
-          y.f32()[r * inner_ + i] = sum * ops::activate(act_, both.f32()[r * 2 * inner_ + inner_ + i]);
-        }
-      }
-    }
+    const Tensor y = beside(h, h.shape());
+    ops::SelectiveScan scan{.h = h.data(), .dt = dt.data(), .b = b.data(), .c = c.data(), .gate = both.data() + inner_, .gate_stride = 2 * inner_};
+    scan.a_log = a_log_->view;
+    scan.d = d_->view;
+    scan.act = act_;
+    scan.state = kept[1].data();
+    scan.batch = state.batch;
+    scan.length = state.length;
+    scan.inner = inner_;
+    scan.states = states_;
+    on->selective_scan(scan, y.data());
     return (*out_)(y, state);
   }
 
@@ -89,6 +80,7 @@ class Mamba : public BoundBlock {
 
 class Mamba2 : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit Mamba2(Roles& roles)
       : slot_(roles.binder().next_cache_slot()), in_(&roles.need_linear("in")), conv_(roles, "conv"), dt_bias_(&roles.need_tensor("dt_bias")),
         a_log_(&roles.need_tensor("A_log")), d_(&roles.need_tensor("D")), norm_(roles.child("norm")), out_(&roles.need_linear("out")),
@@ -108,54 +100,42 @@ class Mamba2 : public BoundBlock {
     clear_padding(x, state);
     if (in_scale_ != 1.0F) scale_by(x, in_scale_);
     const Tensor all = (*in_)(x, state);
-    if (!column_scales_.empty()) {
-      for (std::int64_t i = 0; i < all.count(); ++i) all.f32()[i] *= column_scales_[static_cast<std::size_t>(i % all.width())];
-    }
-    const KeptState kept(state, slot_, {conv_.tail_shape(state.batch), {state.batch, heads_, head_dim_, states_}});
+    const OperationsOn on(x, state);
+    if (!column_scales_.empty()) on->scale_columns(all.data(), all.rows(), all.width(), column_scales(on.accelerator(), state));
+    const KeptState kept(x, state, slot_, {conv_.tail_shape(state.batch), {state.batch, heads_, head_dim_, states_}});
     const Tensor gate = columns(all, 0, inner_);
     const Tensor h = conv_(columns(all, inner_, conv_.channels()), kept[0], state);
-    ops::activate(act_, h.f32(), h.count());
+    on->activate(act_, h.data(), h.count());
     clear_padding(h, state);
-    const Tensor dt = columns(all, inner_ + conv_.channels(), heads_);
-    const std::vector<float> dt_bias = values(*dt_bias_);
-    std::vector<float> a = values(*a_log_);
-    for (float& v : a) v = -std::exp(v);
-    const std::vector<float> d = values(*d_);
+    ops::SelectiveScan2 scan{.h = h.data(), .dt = all.data() + inner_ + conv_.channels(), .dt_stride = all.width()};
+    scan.dt_bias = dt_bias_->view;
+    scan.a_log = a_log_->view;
+    scan.d = d_->view;
     // The reference limits the step in the scan of a prompt, but not in single steps behind it.
-    const bool limited = kept.fresh() || state.length > 1;
-    Tensor y({state.batch, state.length, inner_});
-    for (std::int64_t row = 0; row < state.batch; ++row) {
-      for (std::int64_t t = 0; t < state.length; ++t) {
-        const std::int64_t r = row * state.length + t;
-        const float* in = h.f32() + r * h.width();
-        for (std::int64_t n = 0; n < heads_; ++n) {
-          const auto head = static_cast<std::size_t>(n);
-          float step = softplus(dt.f32()[r * heads_ + n] + dt_bias[head]);
-          if (limited) step = std::clamp(step, least_step_, most_step_);
-          const float decay = std::exp(step * a[head]);
-          const std::int64_t group = n / (heads_ / groups_);
-          const float* b = in + inner_ + group * states_;
-          const float* c = in + inner_ + (groups_ + group) * states_;
-          for (std::int64_t p = 0; p < head_dim_; ++p) {
-            const float value = in[n * head_dim_ + p];
-            float* ssm = kept[1].f32() + ((row * heads_ + n) * head_dim_ + p) * states_;
-            float sum = 0;
-            for (std::int64_t s = 0; s < states_; ++s) {
-              ssm[s] = decay * ssm[s] + step * value * b[s];
-              sum += ssm[s] * c[s];
-            }
-            y.f32()[r * inner_ + n * head_dim_ + p] = sum + d[head] * value;
-          }
-        }
-      }
-    }
+    scan.limited = kept.fresh() || state.length > 1;
+    scan.least_step = least_step_;
+    scan.most_step = most_step_;
+    scan.state = kept[1].data();
+    scan.batch = state.batch;
+    scan.length = state.length;
+    scan.heads = heads_;
+    scan.head_dim = head_dim_;
+    scan.groups = groups_;
+    scan.states = states_;
+    const Tensor y = beside(h, {state.batch, state.length, inner_});
+    on->selective_scan2(scan, y.data());
     if (norm_ != nullptr) return (*out_)((*norm_)(Arguments{y, gate}, state), state);
-    ops::activate(ops::Activation::silu, gate.f32(), gate.count());
-    for (std::int64_t i = 0; i < y.count(); ++i) y.f32()[i] *= gate.f32()[i];
+    on->activate_times(ops::Activation::silu, gate.data(), inner_, y.data(), inner_, y.rows(), inner_, y.data(), inner_);
     return (*out_)(y, state);
   }
 
  private:
+  TensorView column_scales(const Accelerator* device, ForwardState& state) const {
+    const float* data = column_scales_.data();
+    if (device != nullptr) data = state.numbers().floats(*device, fmt::format("columns {}", static_cast<const void*>(this)), column_scales_);
+    return {DType::float32, {static_cast<std::int64_t>(column_scales_.size())}, reinterpret_cast<const std::byte*>(data)};
+  }
+
   /// part_scales: five factors for what the projection gives, gates, inputs, B, C and steps (falcon_h1's mup_vector, which no file holds).
   void lay_part_scales(Roles& roles) {
     const spec::Value* list = roles.find("part_scales");
@@ -188,6 +168,7 @@ class Mamba2 : public BoundBlock {
 /// in gives B, C and x; out(C * conv(B * x)).
 class ShortConv : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit ShortConv(Roles& roles)
       : slot_(roles.binder().next_cache_slot()), in_(&roles.need_linear("in")), conv_(roles, "conv"), out_(&roles.need_linear("out")) {
     roles.find("kernel");
@@ -199,15 +180,14 @@ class ShortConv : public BoundBlock {
     const Tensor x = arguments.front().clone();
     clear_padding(x, state);
     const Tensor all = (*in_)(x, state);
-    const KeptState kept(state, slot_, {conv_.tail_shape(state.batch)});
+    const KeptState kept(x, state, slot_, {conv_.tail_shape(state.batch)});
     const Tensor bx = columns(all, 0, size);
-    for (std::int64_t r = 0; r < bx.rows(); ++r) {
-      for (std::int64_t i = 0; i < size; ++i) bx.f32()[r * size + i] *= all.f32()[r * 3 * size + 2 * size + i];
-    }
+    const auto times_part = [&](const Tensor& t, std::int64_t part) {
+      OperationsOn(t, state)->activate_times(ops::Activation::identity, t.data(), size, all.data() + part * size, 3 * size, t.rows(), size, t.data(), size);
+    };
+    times_part(bx, 2);
     const Tensor y = conv_(bx, kept[0], state);
-    for (std::int64_t r = 0; r < y.rows(); ++r) {
-      for (std::int64_t i = 0; i < size; ++i) y.f32()[r * size + i] *= all.f32()[r * 3 * size + size + i];
-    }
+    times_part(y, 1);
     return (*out_)(y, state);
   }
 

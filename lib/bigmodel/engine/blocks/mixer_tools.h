@@ -12,11 +12,15 @@ namespace bigmodel {
 /// The columns [from, from + width) of every row.
 Tensor columns(const Tensor& x, std::int64_t from, std::int64_t width);
 
-/// All elements of a weight, widened.
+/// Of x [batch, length, size] the first and the last token of every row, [batch, size] and [batch, 1, size].
+Tensor first_tokens(const Tensor& x, const ForwardState& state);
+Tensor last_tokens(const Tensor& x, const ForwardState& state);
+
+/// All elements of a weight in RAM, widened.
 std::vector<float> values(const ModuleTensor& tensor);
 
 /// Zeroes the rows of x [batch, length, size] that are padding.
-void clear_padding(const Tensor& x, const ForwardState& state);
+void clear_padding(const Tensor& x, ForwardState& state);
 
 /// log(1 + e^x), as PyTorch computes it.
 float softplus(float x);
@@ -24,7 +28,8 @@ float softplus(float x);
 /// The state of a mixer in the cache, or a fresh one that goes with this object where there is no cache.
 class KeptState {
  public:
-  KeptState(ForwardState& state, std::size_t slot, std::vector<Shape> shapes);
+  /// On the device of `x`.
+  KeptState(const Tensor& x, ForwardState& state, std::size_t slot, std::vector<Shape> shapes);
 
   bool fresh() const noexcept { return fresh_; }   ///< nothing was there before this call
   const Tensor& operator[](std::size_t i) const { return (*tensors_)[i]; }

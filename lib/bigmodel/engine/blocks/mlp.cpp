@@ -6,13 +6,16 @@
 #include <algorithm>
 
 #include "bigmodel/core/error.h"
+#include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
 
 class Mlp : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit Mlp(Roles& roles) : act_(roles.activation("act")) {
     const std::string layout = roles.text("layout", "");
     if (!layout.empty() && layout != "transposed") roles.refuse("layout", fmt::format("unknown layout '{}'", layout));
@@ -21,7 +24,7 @@ class Mlp : public BoundBlock {
   }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor h = (*up_)(arguments.front(), state);
-    ops::activate(state.context(), act_, h.f32(), h.count());
+    OperationsOn(h, state)->activate(act_, h.data(), h.count());
     return (*down_)(h, state);
   }
 
@@ -33,6 +36,7 @@ class Mlp : public BoundBlock {
 
 class GatedMlp : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit GatedMlp(Roles& roles)
       : act_(roles.activation("act")), gate_(roles.linear("gate")), up_(roles.linear("up")), gate_up_(roles.linear("gate_up")),
         down_(&roles.need_linear("down")), adapter_(roles, "adapters"), gate_scale_(roles.number("gate_scale", 1.0F)), out_scale_(roles.number("out_scale", 1.0F)) {
@@ -41,12 +45,18 @@ class GatedMlp : public BoundBlock {
   }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
+    const OperationsOn on(x, state);
     if (gate_up_ == nullptr) {
+      const LinearBlock* gate_block = plain_linear(*gate_);
+      const LinearBlock* up_block = plain_linear(*up_);
+      if (on.accelerator() != nullptr && gate_block != nullptr && up_block != nullptr && !gate_block->transposed() && !up_block->transposed()) {
+        return down(gated_product(*gate_, *up_, x, act_, gate_scale_, state), state);
+      }
       const Tensor gate = (*gate_)(x, state);
       const Tensor up = (*up_)(x, state);
       if (gate_scale_ != 1.0F) scale_by(gate, gate_scale_);
-      ops::activate(state.context(), act_, gate.f32(), gate.count());
-      for (std::int64_t i = 0; i < gate.count(); ++i) gate.f32()[i] *= up.f32()[i];
+      on->activate(act_, gate.data(), gate.count());
+      on->multiply(gate.data(), up.data(), gate.count());
       return down(gate, state);
     }
     const Tensor both = (*gate_up_)(x, state);
@@ -55,16 +65,8 @@ class GatedMlp : public BoundBlock {
     const std::int64_t width = both.width() / 2;
     Shape shape = both.shape();
     shape.back() = width;
-    const Tensor h(std::move(shape));
-    for (std::int64_t r = 0; r < both.rows(); ++r) {
-      const float* gate = both.f32() + r * 2 * width;
-      std::copy_n(gate, width, h.f32() + r * width);
-    }
-    ops::activate(state.context(), act_, h.f32(), h.count());
-    for (std::int64_t r = 0; r < both.rows(); ++r) {
-      const float* up = both.f32() + r * 2 * width + width;
-      for (std::int64_t i = 0; i < width; ++i) h.f32()[r * width + i] *= up[i];
-    }
+    const Tensor h = beside(both, std::move(shape));
+    on->activate_times(act_, both.data(), 2 * width, both.data() + width, 2 * width, both.rows(), width, h.data(), width);
     return down(h, state);
   }
 

@@ -3,15 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstring>
-#include <vector>
-
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/routing.h"
-#include "bigmodel/ops/linear.h"
-#include "bigmodel/ops/widen.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -19,38 +14,37 @@ namespace {
 class Moe : public BoundBlock {
  public:
   explicit Moe(Roles& roles)
-      : routing_(roles), router_(&roles.need_linear("router")), experts_(&roles.need_child("experts")), shared_(roles.child("shared")),
+      : rule_(routing_rule(roles)), router_(&roles.need_linear("router")), experts_(&roles.need_child("experts")), shared_(roles.child("shared")),
         shared_gate_(roles.linear("shared_gate")), score_bias_(roles.tensor("score_bias")), count_(linear_out_width(*router_)) {
-    if (routing_.top_k() > count_) roles.refuse("top_k", fmt::format("{} of {} experts", routing_.top_k(), count_));
+    if (rule_.top_k > count_) roles.refuse("top_k", fmt::format("{} of {} experts", rule_.top_k, count_));
+    rule_.experts = count_;
     const std::int64_t groups = roles.integer("groups", 0);
     if (groups > 0 && count_ % groups != 0) roles.refuse("groups", fmt::format("{} groups of {} experts", groups, count_));
     if (score_bias_ != nullptr && element_count(score_bias_->meta->shape) != count_) roles.refuse("score_bias", "is not one value an expert");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& input = arguments.front();
     const Tensor x = input.reshaped({input.rows(), input.width()});
-    const std::int64_t k = routing_.top_k();
+    const std::int64_t k = rule_.top_k;
+    const OperationsOn on(x, state);
     const Tensor logits = (*router_)(x, state);
-    std::vector<float> bias;
+    Tensor bias;
     if (score_bias_ != nullptr) {
-      bias.resize(static_cast<std::size_t>(count_));
-      ops::widen(score_bias_->view, 0, count_, bias.data());
+      bias = beside(x, {count_});
+      on->widen(score_bias_->view, bias.data());
     }
-    Tensor ids({x.rows(), k}, DType::int64);
-    Tensor weights({x.rows(), k});
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-      routing_.route({logits.f32() + r * count_, static_cast<std::size_t>(count_)}, bias, ids.i64() + r * k, weights.f32() + r * k);
-    }
+    const Tensor ids({x.rows(), k}, DType::int64, x.device());
+    const Tensor weights = beside(x, {x.rows(), k});
+    on->route(logits.data(), x.rows(), rule_, bias.empty() ? nullptr : bias.data(), ids.ids(), weights.data());
     Tensor out = (*experts_)(Arguments{x, ids, weights}, state);
     if (shared_ != nullptr) {
       const Tensor shared = (*shared_)(x, state);
       if (shared_gate_ != nullptr) {
         const Tensor gate = (*shared_gate_)(x, state);
-        for (std::int64_t r = 0; r < x.rows(); ++r) {
-          const float g = ops::activate(ops::Activation::sigmoid, gate.f32()[r]);
-          for (std::int64_t i = 0; i < shared.width(); ++i) shared.f32()[r * shared.width() + i] *= g;
-        }
+        on->activate(ops::Activation::sigmoid, gate.data(), gate.count());
+        on->scale_rows(shared.data(), shared.rows(), shared.width(), gate.data());
       }
       add_to(out, shared);
     }
@@ -64,7 +58,7 @@ class Moe : public BoundBlock {
   }
 
  private:
-  Routing routing_;
+  ops::RoutingRule rule_;
   Module* router_;
   Module* experts_;
   Module* shared_;
@@ -91,41 +85,27 @@ class Experts : public BoundBlock {
     const Shape& up = gate_up_->meta->shape;
     const Shape& down = down_->meta->shape;
     if (up.size() != 3 || down.size() != 3 || up[0] != down[0]) roles.refuse("gate_up", "expected stacked matrices");
-    width_ = transposed_ ? down[1] : down[2];
-    parts_ = plain_ ? 1 : 2;
-    if ((transposed_ ? up[2] : up[1]) != parts_ * width_) roles.refuse("gate_up", fmt::format("shape {} does not fit down's {}", to_string(up), to_string(down)));
+    const std::int64_t width = transposed_ ? down[1] : down[2];
+    if ((transposed_ ? up[2] : up[1]) != (plain_ ? 1 : 2) * width) roles.refuse("gate_up", fmt::format("shape {} does not fit down's {}", to_string(up), to_string(down)));
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.at(0);
     const Tensor& ids = arguments.at(1);
     const Tensor& weights = arguments.at(2);
-    const std::int64_t size = x.width();
-    const std::int64_t k = ids.width();
-    const auto row_bytes = static_cast<std::size_t>(size) * sizeof(float);
-    Tensor out = Tensor::zeros({x.rows(), size});
-    std::vector<std::int64_t> slots;
-    for (std::int64_t e = 0; e < gate_up_->view.size(0); ++e) {
-      slots.clear();
-      for (std::int64_t i = 0; i < ids.count(); ++i) {
-        if (ids.i64()[i] == e) slots.push_back(i);
-      }
-      if (slots.empty()) continue;
-      const auto count = static_cast<std::int64_t>(slots.size());
-      Tensor in({count, size});
-      for (std::int64_t i = 0; i < count; ++i) std::memcpy(in.f32() + i * size, x.f32() + slots[static_cast<std::size_t>(i)] / k * size, row_bytes);
-      Tensor both({count, parts_ * width_});
-      product(state.context(), in, *gate_up_, gate_up_bias_, e, both);
-      Tensor h({count, width_});
-      combine(both, h);
-      Tensor y({count, size});
-      product(state.context(), h, *down_, down_bias_, e, y);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t slot = slots[static_cast<std::size_t>(i)];
-        float* to = out.f32() + slot / k * size;
-        for (std::int64_t d = 0; d < size; ++d) to[d] += y.f32()[i * size + d] * weights.f32()[slot];
-      }
-    }
+    ops::ExpertWeights w{gate_up_->view, down_->view};
+    w.gate_up_bias = gate_up_bias_ == nullptr ? nullptr : &gate_up_bias_->view;
+    w.down_bias = down_bias_ == nullptr ? nullptr : &down_bias_->view;
+    w.plain = plain_;
+    w.transposed = transposed_;
+    w.interleaved = interleaved_;
+    w.clamped_swiglu = clamped_;
+    w.act = act_;
+    w.alpha = alpha_;
+    w.limit = limit_;
+    const Tensor out = beside(x, {x.rows(), x.width()});
+    OperationsOn(x, state)->experts(x.data(), x.rows(), x.width(), ids.ids(), weights.data(), ids.width(), w, out.data(), {.bf16_products = state.context().bf16_products});
     return out;
   }
 
@@ -135,44 +115,6 @@ class Experts : public BoundBlock {
   }
 
  private:
-  void product(const CpuContext& cpu, const Tensor& x, const ModuleTensor& stack, const ModuleTensor* biases, std::int64_t expert, const Tensor& y) const {
-    const auto slice = [&](const TensorView& t) {
-      TensorView out{t.dtype, Shape(t.shape.begin() + 1, t.shape.end()), nullptr};
-      out.data = t.data + expert * byte_count(t.dtype, element_count(out.shape));
-      return out;
-    };
-    const TensorView matrix = slice(stack.view);
-    TensorView bias;
-    if (biases != nullptr) bias = slice(biases->view);
-    if (transposed_) {
-      ops::linear_transposed(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
-    } else {
-      ops::linear(cpu, x.f32(), x.rows(), matrix, biases == nullptr ? nullptr : &bias, y.f32());
-    }
-  }
-
-  void combine(const Tensor& both, const Tensor& h) const {
-    if (plain_) {
-      for (std::int64_t i = 0; i < h.count(); ++i) h.f32()[i] = ops::activate(act_, both.f32()[i]);
-      return;
-    }
-    for (std::int64_t r = 0; r < h.rows(); ++r) {
-      const float* from = both.f32() + r * 2 * width_;
-      for (std::int64_t i = 0; i < width_; ++i) {
-        float gate = interleaved_ ? from[2 * i] : from[i];
-        float up = interleaved_ ? from[2 * i + 1] : from[width_ + i];
-        float& to = h.f32()[r * width_ + i];
-        if (clamped_) {
-          gate = std::min(gate, limit_);
-          up = std::clamp(up, -limit_, limit_);
-          to = (up + 1) * gate * ops::activate(ops::Activation::sigmoid, gate * alpha_);
-        } else {
-          to = ops::activate(act_, gate) * up;
-        }
-      }
-    }
-  }
-
   bool plain_;
   ModuleTensor* gate_up_;
   ModuleTensor* down_;
@@ -181,7 +123,6 @@ class Experts : public BoundBlock {
   bool interleaved_ = false, transposed_ = false, clamped_ = false;
   ops::Activation act_ = ops::Activation::identity;
   float alpha_ = 1, limit_ = 0;
-  std::int64_t width_ = 0, parts_ = 2;
 };
 
 }  // namespace

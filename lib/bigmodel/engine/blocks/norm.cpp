@@ -3,30 +3,30 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
-#include "bigmodel/ops/norm.h"
-#include "bigmodel/ops/widen.h"
+#include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
 
 class NormPerHead : public BoundBlock {
  public:
+  bool runs_on_accelerators() const override { return true; }
   explicit NormPerHead(std::vector<Module*> norms) : norms_(std::move(norms)) {}
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     const auto heads = static_cast<std::int64_t>(norms_.size());
     const std::int64_t size = x.width() / heads;
-    const auto bytes = static_cast<std::size_t>(size) * sizeof(float);
-    Tensor out(x.shape());
+    const OperationsOn on(x, state);
+    const Tensor out = beside(x, x.shape());
     for (std::int64_t h = 0; h < heads; ++h) {
-      Tensor part({x.rows(), size});
-      for (std::int64_t r = 0; r < x.rows(); ++r) std::memcpy(part.f32() + r * size, x.f32() + r * x.width() + h * size, bytes);
-      const Tensor normed = (*norms_[static_cast<std::size_t>(h)])(part, state);
-      for (std::int64_t r = 0; r < x.rows(); ++r) std::memcpy(out.f32() + r * x.width() + h * size, normed.f32() + r * size, bytes);
+      const Tensor normed = (*norms_[static_cast<std::size_t>(h)])(columns(x, h * size, size).reshaped({x.rows(), size}), state);
+      ops::CopyShape back{.inner = x.rows(), .width = size};
+      back.from_inner = size;
+      back.to_inner = x.width();
+      on->copy(normed.data(), out.data() + h * size, back);
     }
     return out;
   }
@@ -44,7 +44,7 @@ NormBlock::NormBlock(Roles& roles, Kind kind)
   for (ModuleTensor& t : roles.module().tensors()) t.use = weightless_ ? TensorUse::replaced : TensorUse::read;
 }
 
-Tensor NormBlock::forward(Module& self, const Arguments& arguments, ForwardState&) {
+Tensor NormBlock::forward(Module& self, const Arguments& arguments, ForwardState& state) {
   const Tensor& x = arguments.front();
   const ModuleTensor* weight = weightless_ ? nullptr : self.find_tensor("weight");
   const ModuleTensor* bias = weightless_ ? nullptr : self.find_tensor("bias");
@@ -52,29 +52,23 @@ Tensor NormBlock::forward(Module& self, const Arguments& arguments, ForwardState
   if (size == 0 || x.width() % size != 0) throw FormatError(fmt::format("module '{}': input of width {}, expected {}", self.name(), x.width(), size));
   Tensor in = x;
   const bool gated = gate_ && arguments.size() > 1;
-  const auto times_gate = [&](const Tensor& t) {
-    Tensor gate = arguments[1].clone();
-    ops::activate(*gate_, gate.f32(), gate.count());
-    for (std::int64_t i = 0; i < t.count(); ++i) t.f32()[i] *= gate.f32()[i];
+  const OperationsOn on(x, state);
+  const auto times_gate = [&](const Tensor& from, const Tensor& to) {
+    on->activate_times(*gate_, arguments[1].data(), from.width(), from.data(), from.width(), from.rows(), from.width(), to.data(), to.width());
   };
   if (gated && gate_first_) {
-    in = x.clone();
-    times_gate(in);
+    in = beside(x, x.shape());
+    times_gate(x, in);
   }
-  Tensor out(x.shape());
+  Tensor out = beside(x, x.shape());
   ops::NormWeights w{weight == nullptr ? nullptr : &weight->view, bias == nullptr ? nullptr : &bias->view, eps_, offset_};
   if (groups_ > 1) {
     // The weight runs through all parts of the row.
     if (size % groups_ != 0) throw FormatError(fmt::format("module '{}': {} parts of a row of {}", self.name(), groups_, size));
     size /= groups_;
   }
-  const std::int64_t rows = x.count() / size;
-  if (kind_ == Kind::rms) {
-    ops::rms_norm(in.f32(), rows, size, w, out.f32());
-  } else {
-    ops::layer_norm(in.f32(), rows, size, w, out.f32());
-  }
-  if (gated && !gate_first_) times_gate(out);
+  on->norm(kind_ == Kind::rms ? ops::NormKind::rms : ops::NormKind::layer, in.data(), x.count() / size, size, w, out.data());
+  if (gated && !gate_first_) times_gate(out, out);
   return out;
 }
 

@@ -16,6 +16,7 @@ class NormBlock : public BoundBlock {
   enum class Kind { rms, layer };
   NormBlock(Roles& roles, Kind kind);
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override;
+  bool runs_on_accelerators() const override { return true; }
 
  private:
   Kind kind_;

@@ -36,7 +36,7 @@ class GatedLinearRecurrence : public BoundBlock {
     const std::int64_t width = conv_.channels();
     const Tensor y = (*gate_)(x, state);
     ops::activate(act_, y.f32(), y.count());
-    const KeptState kept(state, slot_, {conv_.tail_shape(state.batch), {state.batch, width}});
+    const KeptState kept(x, state, slot_, {conv_.tail_shape(state.batch), {state.batch, width}});
     const Tensor h = conv_((*in_)(x, state), kept[0], state);
     const Tensor input = gates(h, *input_gate_, *input_bias_);
     const Tensor recurrent = gates(h, *recurrent_gate_, *recurrent_bias_);
@@ -130,7 +130,7 @@ class RwkvTimeMix : public BoundBlock {
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     const std::int64_t size = linear_out_width(*key_);
-    const KeptState kept(state, slot_, {{state.batch, x.width()}, {state.batch, size}, {state.batch, size}, {state.batch, size}});
+    const KeptState kept(x, state, slot_, {{state.batch, x.width()}, {state.batch, size}, {state.batch, size}, {state.batch, size}});
     if (kept.fresh()) std::fill(kept[3].f32(), kept[3].f32() + kept[3].count(), -1e30F);
     const Tensor key = (*key_)(mixed_with_before(x, kept[0], *mix_key_, state), state);
     const Tensor value = (*value_)(mixed_with_before(x, kept[0], *mix_value_, state), state);
@@ -186,7 +186,7 @@ class RwkvChannelMix : public BoundBlock {
 
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
-    const KeptState kept(state, slot_, {{state.batch, x.width()}});
+    const KeptState kept(x, state, slot_, {{state.batch, x.width()}});
     const Tensor key = (*key_)(mixed_with_before(x, kept[0], *mix_key_, state), state);
     const Tensor gate = (*receptance_)(mixed_with_before(x, kept[0], *mix_receptance_, state), state);
     keep_last(x, kept[0], state);

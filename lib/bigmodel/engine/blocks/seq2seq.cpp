@@ -3,13 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <optional>
 #include <vector>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -21,6 +21,7 @@ class EncoderDecoder : public BoundBlock {
     roles.find("embed_scale");   // of the embeddings, which the stacks say as well
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     if (state.memory.empty()) {
       if (arguments.size() < 2 || arguments[1].empty()) throw UsageError("the encoder's input: is missing");
@@ -28,6 +29,7 @@ class EncoderDecoder : public BoundBlock {
       ForwardState own;
       own.work = state.work;
       own.cpu = state.cpu;
+      own.accelerator_cache = state.accelerator_cache;
       own.batch = state.batch;
       own.length = in.dtype() == DType::int64 ? in.count() / state.batch : 0;
       own.valid = state.memory_valid;
@@ -51,24 +53,22 @@ class Seq2SeqLm : public BoundBlock {
     if (body_ == nullptr) own_.emplace(roles);
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     Tensor x = body_ == nullptr ? own_->forward(self, arguments, state) : (*body_)(arguments, state);
-    if (state.last_only && state.length > 1) {
-      Tensor last({state.batch, 1, x.width()});
-      for (std::int64_t b = 0; b < state.batch; ++b) {
-        std::memcpy(last.f32() + b * x.width(), x.f32() + ((b + 1) * state.length - 1) * x.width(), static_cast<std::size_t>(x.width()) * sizeof(float));
-      }
-      x = last;
-    }
+    if (state.last_only && state.length > 1) x = last_tokens(x, state);
     if (input_scale_ != 1.0F) {
       x = x.clone();
       scale_by(x, input_scale_);
     }
     const Tensor logits = head_ == nullptr ? x : (*head_)(x, state);   // some decoders end in their own head
     if (bias_ != nullptr) {
-      const std::vector<float> bias = values(*bias_);
-      if (static_cast<std::int64_t>(bias.size()) != logits.width()) throw FormatError(fmt::format("{}: {} values for {} logits", bias_->full_name, bias.size(), logits.width()));
-      for (std::int64_t i = 0; i < logits.count(); ++i) logits.f32()[i] += bias[static_cast<std::size_t>(i % logits.width())];
+      const std::int64_t count = element_count(bias_->view.shape);
+      if (count != logits.width()) throw FormatError(fmt::format("{}: {} values for {} logits", bias_->full_name, count, logits.width()));
+      const OperationsOn on(logits, state);
+      const Tensor bias = beside(logits, {count});
+      on->widen(bias_->view, bias.data());
+      for (std::int64_t r = 0; r < logits.rows(); ++r) on->add_scaled(logits.data() + r * count, bias.data(), 1.0F, count);
     }
     state.outputs = {{"logits", logits}, {"encoder_last_hidden_state", state.memory}};
     return logits;

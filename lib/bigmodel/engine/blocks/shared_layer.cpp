@@ -3,10 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -16,17 +15,21 @@ class SharedLayer : public BoundBlock {
   explicit SharedLayer(Roles& roles)
       : norm1_(&roles.need_child("norm1")), mixer_(&roles.need_child("mixer")), norm2_(&roles.need_child("norm2")), ffn_(&roles.need_child("ffn")) {}
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.at(0);
     const Tensor& embeddings = arguments.at(1);
     Shape shape = x.shape();
     shape.back() += embeddings.width();
-    Tensor both(std::move(shape));
-    const auto bytes = [](const Tensor& t) { return static_cast<std::size_t>(t.width()) * sizeof(float); };
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-      std::memcpy(both.f32() + r * both.width(), x.f32() + r * x.width(), bytes(x));
-      std::memcpy(both.f32() + r * both.width() + x.width(), embeddings.f32() + r * embeddings.width(), bytes(embeddings));
-    }
+    const Tensor both = beside(x, std::move(shape));
+    const auto put = [&](const Tensor& part, std::int64_t column) {
+      ops::CopyShape rows{.inner = part.rows(), .width = part.width()};
+      rows.from_inner = part.width();
+      rows.to_inner = both.width();
+      OperationsOn(x, state)->copy(part.data(), both.data() + column, rows);
+    };
+    put(x, 0);
+    put(embeddings.to(x.device()), x.width());
     return (*ffn_)((*norm2_)((*mixer_)((*norm1_)(both, state), state), state), state);
   }
 
@@ -46,6 +49,7 @@ class SharedBeforeMamba : public BoundBlock {
     layer_ = &roles.need_child("layer");
   }
 
+  bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
     const Tensor& x = arguments.front();
     const Tensor joins = (*link_)((*shared_)(Arguments{x, state.embeddings}, state), state);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 
@@ -38,7 +39,7 @@ Tensor Steps::operator()(Tensor x, ForwardState& state) const {
       x = (*step.module)(x, state);
     } else {
       x = x.clone();
-      ops::activate(step.act, x.f32(), x.count());
+      OperationsOn(x, state)->activate(step.act, x.data(), x.count());
     }
   }
   return x;
