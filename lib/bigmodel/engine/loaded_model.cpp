@@ -5,13 +5,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/core/listed.h"
+#include "bigmodel/device/accelerator.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
+#include "bigmodel/engine/module_places.h"
 #include "bigmodel/engine/prefetched_weights.h"
 #include "bigmodel/engine/read_memory.h"
 #include "bigmodel/engine/weight_quantization.h"
@@ -19,73 +23,48 @@
 namespace bigmodel {
 namespace {
 
-enum class Tier { ram, disk };
-
-/// The tier of a name: the longest entry of the map that is the name or a prefix of it.
-class TierOf {
- public:
-  explicit TierOf(const DeviceMap& map) {
-    for (const auto& [name, device] : map) {
-      const std::string text = to_string(device);
-      if (text != "cpu" && text != "disk") {
-        throw DeviceError(fmt::format("device map: '{}' is placed on device '{}', but this build runs on the CPU", name, text), "use cpu and disk");
-      }
-      tiers_.emplace(name, text == "disk" ? Tier::disk : Tier::ram);
-    }
-  }
-  Tier operator()(std::string_view name) const {
-    std::string_view part = name;
-    while (true) {
-      if (const auto it = tiers_.find(std::string(part)); it != tiers_.end()) return it->second;
-      if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
-      const std::size_t dot = part.rfind('.');
-      part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
-    }
-  }
-
- private:
-  std::unordered_map<std::string, Tier> tiers_;
-};
-
 /// Tensors that come and go together, and the module whose hook does it.
 struct Unit {
   Module* module = nullptr;
+  const Device* device = nullptr;   ///< that computes with them
+  Tier tier = Tier::disk;
   std::vector<ModuleTensor*> tensors;
   bool whole = false;      ///< those of all modules below, too
 };
 
+/// What does not stay on the device that computes with it, cut at layers; of a layer, one unit for each device and tier.
 class Units {
  public:
-  Units(const MetaGraph& graph, const TierOf& tier_of) : graph_(graph), tier_of_(tier_of) {}
+  Units(const MetaGraph& graph, const ModulePlaces& places) : graph_(graph), places_(places) {}
 
-  /// Disk tensors below `module`, cut at layers.
   void cut(Module& module) {
+    const std::size_t first = units.size();
     if (module.reads_below || is_layer(module, graph_)) {
-      Unit unit{&module, {}, true};
-      module.for_each([&](Module& m) {
-        for (ModuleTensor& t : m.tensors()) {
-          if (on_disk(t)) unit.tensors.push_back(&t);
-        }
-      });
-      if (!unit.tensors.empty()) units.push_back(std::move(unit));
+      module.for_each([&](Module& m) { add(m, module, true, first); });
       return;
     }
-    Unit own{&module, {}, false};
-    for (ModuleTensor& t : module.tensors()) {
-      if (on_disk(t)) own.tensors.push_back(&t);
-    }
-    if (!own.tensors.empty()) units.push_back(std::move(own));
+    add(module, module, false, first);
     for (const auto& child : module.children()) cut(*child);
   }
 
   std::vector<Unit> units;
 
  private:
-  /// Buffers that no state dict has are no weights: they stay.
-  bool on_disk(const ModuleTensor& t) const { return t.meta->persistent && tier_of_(t.full_name) == Tier::disk; }
+  void add(Module& owner, Module& hooked, bool whole, std::size_t first) {
+    for (ModuleTensor& t : owner.tensors()) {
+      // Buffers that no state dict has are no weights: they stay.
+      if (!t.meta->persistent) continue;
+      const Tier tier = places_.tier(owner, t.full_name);
+      if (tier == Tier::resident) continue;
+      const Device* device = &places_.device(owner);
+      auto it = std::find_if(units.begin() + static_cast<std::ptrdiff_t>(first), units.end(), [&](const Unit& u) { return u.device == device && u.tier == tier; });
+      if (it == units.end()) it = units.insert(units.end(), Unit{&hooked, device, tier, {}, whole});
+      it->tensors.push_back(&t);
+    }
+  }
 
   const MetaGraph& graph_;
-  const TierOf& tier_of_;
+  const ModulePlaces& places_;
 };
 
 [[noreturn]] void throw_missing(const std::vector<std::string>& names, const Checkpoint& checkpoint) {
@@ -182,6 +161,264 @@ MetaGraph with_layerwise_casting(const MetaGraph& graph, const LayerwiseCasting&
 
 void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
 
+/// Brings a model's weights to where its map says.
+class Dispatcher {
+ public:
+  Dispatcher(LoadedModel& model, const DispatchOptions& options, const Disk& disk) : model_(model), options_(options), disk_(disk), places_(*model.root_, options.device_map, devices()) {}
+
+  void run() {
+    find_resident();
+    read_resident();
+    set_resident();
+    stream();
+    places_.attach_input_hooks(*model_.root_);
+    // After the hooks that bring a layer's weights, so that they run inside of those.
+    for (Module* m : casts_) m->add_hook(std::make_shared<LayerwiseCastingHook>(options_.casting->storage_dtype, options_.casting->compute_dtype), true);
+    for (const Module* m : places_.left_to_processor()) model_.left_to_processor_.push_back(m->name());
+  }
+
+  /// Layers that casting keeps small, whose hooks come last.
+  void set_casts(std::vector<Module*> casts) { casts_ = std::move(casts); }
+
+ private:
+  using Key = std::pair<const WeightSource*, const Device*>;
+  struct KeyHash {
+    std::size_t operator()(const Key& key) const noexcept { return std::hash<const void*>()(key.first) * 31 + std::hash<const void*>()(key.second); }
+  };
+
+  const DeviceTable& devices() const {
+    static const DeviceTable kNone;
+    return options_.devices == nullptr ? kNone : *options_.devices;
+  }
+
+  /// Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.
+  void find_resident() {
+    std::vector<std::string> missing;
+    model_.root_->for_each([&](Module& m) {
+      for (ModuleTensor& t : m.tensors()) {
+        const WeightSource* source = model_.store_->find(t.full_name);
+        if (source == nullptr) {
+          if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
+        } else if (!t.meta->persistent || places_.tier(m, t.full_name) == Tier::resident) {
+          want(source, places_.device(m));
+        } else if (places_.tier(m, t.full_name) == Tier::ram) {
+          want(source, cpu_device());
+        }
+      }
+    });
+    if (!missing.empty()) throw_missing(missing, model_.checkpoint_);
+  }
+
+  void want(const WeightSource* source, const Device& device) {
+    if (wanted_keys_.insert({source, &device}).second) wanted_[&device].push_back(source);
+  }
+
+  void read_resident() {
+    for (const auto& [device, sources] : wanted_) {
+      for (const WeightSource* s : sources) total_ += s->size_bytes();
+    }
+    for (auto& [device, sources] : wanted_) {
+      // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
+      std::ranges::sort(sources, {}, [](const WeightSource* s) {
+        const CheckpointTensor* t = s->plain();
+        return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
+      });
+      std::vector<Slab> pieces;
+      for (std::size_t i = 0; i < sources.size();) {
+        std::vector<const WeightSource*> piece;
+        std::uint64_t bytes = 0;
+        while (i < sources.size() && (piece.empty() || bytes + sources[i]->size_bytes() <= kPieceBytes)) {
+          bytes += sources[i]->size_bytes();
+          piece.push_back(sources[i++]);
+        }
+        pieces.push_back(plan_slab(piece));
+      }
+      if (device == &cpu_device()) {
+        read_to_ram(pieces);
+      } else {
+        read_to_device(pieces, *device);
+      }
+    }
+  }
+
+  void read_to_ram(const std::vector<Slab>& pieces) {
+    TensorReader reader(model_.checkpoint_, disk_);
+    NextReadMemory next;
+    for (std::size_t k = 0; k < pieces.size(); ++k) {
+      report();
+      const Slab& slab = pieces[k];
+      model_.resident_.push_back(next.take(0, slab.size_bytes));
+      // The next piece's pages are made while this one is read.
+      if (k + 1 < pieces.size()) next.prepare(0, pieces[k + 1].size_bytes);
+      std::byte* const memory = model_.resident_.back().get();
+      read_slab(slab, reader, {memory, static_cast<std::size_t>(slab.size_bytes)});
+      settle(slab, memory, cpu_device());
+      model_.placement_.ram_bytes += slab.size_bytes;
+    }
+  }
+
+  /// By way of two pieces of RAM: one is read into while the other goes to the device.
+  void read_to_device(const std::vector<Slab>& pieces, const Device& device) {
+    TensorReader reader(model_.checkpoint_, disk_);
+    const Accelerator* gpu = device.accelerator();
+    std::uint64_t most = 0;
+    for (const Slab& slab : pieces) most = std::max(most, slab.size_bytes);
+    struct Staging {
+      std::shared_ptr<std::byte[]> memory;
+      std::shared_ptr<DeviceEvent> done;
+    };
+    Staging staging[2];
+    for (Staging& s : staging) s.memory = gpu != nullptr ? gpu->allocate_pinned(most) : read_memory(0, most);
+    for (std::size_t k = 0; k < pieces.size(); ++k) {
+      report();
+      Staging& s = staging[k % 2];
+      if (s.done != nullptr) s.done->wait();
+      const Slab& slab = pieces[k];
+      const std::span<std::byte> bytes(s.memory.get(), static_cast<std::size_t>(slab.size_bytes));
+      read_slab(slab, reader, bytes);
+      model_.resident_.push_back(device.allocate(slab.size_bytes));
+      std::byte* const memory = model_.resident_.back().get();
+      if (gpu != nullptr) {
+        gpu->queue_copy_in(Lane::compute, memory, bytes);
+        s.done = gpu->record(Lane::compute);
+      } else {
+        device.copy_in(memory, bytes);
+      }
+      settle(slab, memory, device);
+      model_.placement_.device_bytes += slab.size_bytes;
+    }
+    if (gpu != nullptr) gpu->finish(Lane::compute);
+  }
+
+  void report() const {
+    options_.work.throw_if_stopped();
+    options_.work.report("loading", done_, total_);
+  }
+
+  void settle(const Slab& slab, const std::byte* memory, const Device& device) {
+    for (const auto& [source, offset] : slab.offsets) {
+      held_.emplace(Key{source, &device}, memory + offset);
+      done_ += source->size_bytes();
+    }
+  }
+
+  void set_resident() {
+    model_.root_->for_each([&](Module& m) {
+      for (ModuleTensor& t : m.tensors()) {
+        const WeightSource* source = model_.store_->find(t.full_name);
+        if (source == nullptr) continue;
+        t.view.dtype = source->dtype;
+        const auto it = held_.find({source, &places_.device(m)});
+        if (it == held_.end()) continue;
+        t.view.data = it->second;
+        t.device = &places_.device(m);
+      }
+    });
+  }
+
+  void stream() {
+    Units units(model_.graph_, places_);
+    units.cut(*model_.root_);
+    for (Unit& unit : units.units) {
+      // A tensor that is tied to a resident one of the same device is there.
+      std::erase_if(unit.tensors, [&](const ModuleTensor* t) {
+        const WeightSource* source = model_.store_->find(t->full_name);
+        return source == nullptr || held_.contains({source, unit.device});
+      });
+    }
+    std::erase_if(units.units, [](const Unit& u) { return u.tensors.empty(); });
+    stream_to_processor(units.units);
+    stream_to_accelerators(units.units);
+  }
+
+  std::vector<const WeightSource*> sources_of(const Unit& unit) const {
+    std::vector<const WeightSource*> out;
+    for (const ModuleTensor* t : unit.tensors) {
+      const WeightSource* source = model_.store_->find(t->full_name);
+      if (std::ranges::find(out, source) == out.end()) out.push_back(source);
+    }
+    return out;
+  }
+
+  /// How many units are there at once: one that is computed with, and those of modules around it that hold tensors of their own.
+  static std::size_t held_at_once(const std::vector<Unit>& units) {
+    std::size_t held = 1;
+    for (const Unit& unit : units) {
+      std::size_t depth = 0;
+      for (const Unit& other : units) {
+        const std::string& outer = other.module->name();
+        if (other.module == unit.module || outer.empty() || unit.module->name().starts_with(outer + ".")) ++depth;
+      }
+      held = std::max(held, depth);
+    }
+    return held;
+  }
+
+  void stream_to_processor(const std::vector<Unit>& all) {
+    std::vector<Unit> units;
+    std::ranges::copy_if(all, std::back_inserter(units), [](const Unit& u) { return u.device->accelerator() == nullptr; });
+    if (units.empty()) return;
+    std::vector<Slab> slabs;
+    for (const Unit& unit : units) {
+      slabs.push_back(plan_slab(sources_of(unit)));
+      model_.placement_.disk_bytes += slabs.back().read_bytes;
+    }
+    // One slot is computed on while the next is read.
+    model_.prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held_at_once(units) + 1, model_.checkpoint_, disk_);
+    model_.placement_.slot_bytes = model_.prefetcher_->slot_bytes();
+    auto weights = std::make_shared<PrefetchedWeights>(*model_.prefetcher_);
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      for (ModuleTensor* t : units[i].tensors) {
+        weights->add(t->full_name, *model_.store_->find(t->full_name), i);
+        // Each name asks for its bytes by itself, also where two are one tensor.
+        t->tie = nullptr;
+      }
+    }
+    for (const Unit& unit : units) attach(unit, weights, [weights](const ModuleTensor& t) { return weights->contains(t.full_name); });
+  }
+
+  void attach(const Unit& unit, std::shared_ptr<const WeightsMap> weights, std::function<bool(const ModuleTensor&)> only) {
+    Module& module = *unit.module;
+    module.add_hook(std::make_shared<AlignDevicesHook>(AlignDevices{.execution_device = unit.device,
+                                                                    .offload = true,
+                                                                    .weights_map = std::make_shared<PrefixedWeights>(std::move(weights), module.name().empty() ? "" : module.name() + "."),
+                                                                    .offload_buffers = true,
+                                                                    .place_submodules = unit.whole,
+                                                                    .only = std::move(only)}),
+                    true);
+  }
+
+  void stream_to_accelerators(const std::vector<Unit>& all) {
+    for (const Unit& unit : all) {
+      if (unit.device->accelerator() == nullptr) continue;
+      StateDict sleeping;
+      TensorReader reader(model_.checkpoint_, disk_);
+      for (ModuleTensor* t : unit.tensors) {
+        const WeightSource* source = model_.store_->find(t->full_name);
+        const std::shared_ptr<std::byte[]> memory = cpu_device().allocate(source->size_bytes());
+        read_source(*source, reader, {memory.get(), static_cast<std::size_t>(source->size_bytes())});
+        sleeping.emplace_back(t->full_name, StoredTensor{{source->dtype, source->shape, memory.get()}, &cpu_device(), memory});
+        t->tie = nullptr;
+      }
+      auto names = std::make_shared<std::unordered_set<std::string>>();
+      for (const auto& [name, tensor] : sleeping) names->insert(name);
+      attach(unit, std::make_shared<StateDictWeights>(sleeping), [names](const ModuleTensor& t) { return names->contains(t.full_name); });
+    }
+  }
+
+  static constexpr std::uint64_t kPieceBytes = std::uint64_t{128} << 20;
+
+  LoadedModel& model_;
+  const DispatchOptions& options_;
+  const Disk& disk_;
+  ModulePlaces places_;
+  std::vector<Module*> casts_;
+  std::map<const Device*, std::vector<const WeightSource*>> wanted_;
+  std::unordered_set<Key, KeyHash> wanted_keys_;
+  std::unordered_map<Key, const std::byte*, KeyHash> held_;
+  std::uint64_t total_ = 0, done_ = 0;
+};
+
 std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {
   static const Disk kRealDisk;
   const Disk& disk = options.disk == nullptr ? kRealDisk : *options.disk;
@@ -190,7 +427,6 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   out->dtype_ = options.dtype;
   out->config_text_ = options.config_text;
   out->cpu_ = {options.pool, options.isa, options.dtype == DType::bfloat16};
-  const TierOf tier_of(options.device_map);
   out->root_ = build_module_tree(out->graph_);
   Module& root = *out->root_;
   bind_root(root, out->graph_);
@@ -206,130 +442,9 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   }
   out->store_ = std::make_unique<WeightStore>(out->graph_, out->checkpoint_, options.dtype, options.quantization, out->initial_ ? &*out->initial_ : nullptr, storage);
   if (options.quantize) out->store_->quantize(*options.quantize, quantizable_weights(root, out->graph_));
-  const WeightStore& store = *out->store_;
-
-  // Resident tensors first: one of them may be tied to a streamed one, which then needs no reading.
-  std::vector<std::string> missing;
-  std::vector<const WeightSource*> resident;
-  std::unordered_set<const WeightSource*> is_resident;
-  root.for_each([&](Module& m) {
-    for (ModuleTensor& t : m.tensors()) {
-      const WeightSource* source = store.find(t.full_name);
-      if (source == nullptr) {
-        if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
-      } else if ((tier_of(t.full_name) == Tier::ram || !t.meta->persistent) && is_resident.insert(source).second) {
-        resident.push_back(source);
-      }
-    }
-  });
-  if (!missing.empty()) throw_missing(missing, out->checkpoint_);
-
-  std::uint64_t total = 0;
-  for (const WeightSource* s : resident) total += s->size_bytes();
-  std::unordered_map<const WeightSource*, const std::byte*> places;
-  TensorReader reader(out->checkpoint_, disk);
-  // In pieces, so that progress shows and a stop is heeded; each piece is one run of the file where its tensors are neighbours.
-  constexpr std::uint64_t kPieceBytes = std::uint64_t{128} << 20;
-  std::ranges::sort(resident, {}, [](const WeightSource* s) {
-    const CheckpointTensor* t = s->plain();
-    return t == nullptr ? std::pair(~std::uint32_t{0}, std::uint64_t{0}) : std::pair(t->file, t->offset);
-  });
-  std::vector<Slab> pieces;
-  for (std::size_t i = 0; i < resident.size();) {
-    std::vector<const WeightSource*> piece;
-    std::uint64_t bytes = 0;
-    while (i < resident.size() && (piece.empty() || bytes + resident[i]->size_bytes() <= kPieceBytes)) {
-      bytes += resident[i]->size_bytes();
-      piece.push_back(resident[i++]);
-    }
-    pieces.push_back(plan_slab(piece));
-  }
-  std::uint64_t done = 0;
-  NextReadMemory next;
-  for (std::size_t k = 0; k < pieces.size(); ++k) {
-    options.work.throw_if_stopped();
-    options.work.report("loading", done, total);
-    const Slab& slab = pieces[k];
-    out->resident_.push_back(next.take(0, slab.size_bytes));
-    // The next piece's pages are made while this one is read.
-    if (k + 1 < pieces.size()) next.prepare(0, pieces[k + 1].size_bytes);
-    std::byte* const memory = out->resident_.back().get();
-    read_slab(slab, reader, {memory, static_cast<std::size_t>(slab.size_bytes)});
-    for (const auto& [source, offset] : slab.offsets) {
-      places.emplace(source, memory + offset);
-      done += source->size_bytes();
-    }
-    out->placement_.ram_bytes += slab.size_bytes;
-  }
-
-  root.for_each([&](Module& m) {
-    for (ModuleTensor& t : m.tensors()) {
-      const WeightSource* source = store.find(t.full_name);
-      if (source == nullptr) continue;
-      t.view.dtype = source->dtype;
-      const auto it = places.find(source);
-      if (it == places.end()) continue;
-      t.view.data = it->second;
-      t.device = &cpu_device();
-    }
-  });
-
-  Units units(out->graph_, tier_of);
-  units.cut(root);
-  std::vector<Slab> slabs;
-  std::vector<Unit> streamed;
-  for (Unit& unit : units.units) {
-    std::vector<const WeightSource*> sources;
-    for (const ModuleTensor* t : unit.tensors) {
-      const WeightSource* source = store.find(t->full_name);
-      if (source != nullptr && !is_resident.contains(source) && std::ranges::find(sources, source) == sources.end()) sources.push_back(source);
-    }
-    if (sources.empty()) continue;
-    slabs.push_back(plan_slab(sources));
-    out->placement_.disk_bytes += slabs.back().read_bytes;
-    streamed.push_back(std::move(unit));
-  }
-  // After the hooks that bring a layer's weights, so that they run inside of those.
-  const auto attach_casts = [&] {
-    for (Module* m : casts) m->add_hook(std::make_shared<LayerwiseCastingHook>(options.casting->storage_dtype, options.casting->compute_dtype), true);
-  };
-  if (slabs.empty()) {
-    attach_casts();
-    return out;
-  }
-  // One slot is computed on while the next is read; modules around a layer that hold tensors of their own hold theirs meanwhile.
-  std::size_t held = 1;
-  for (const Unit& unit : streamed) {
-    std::size_t depth = 1;
-    for (const Unit& other : streamed) {
-      const std::string& outer = other.module->name();
-      if (&other != &unit && (outer.empty() || unit.module->name().starts_with(outer + "."))) ++depth;
-    }
-    held = std::max(held, depth);
-  }
-  out->prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held + 1, out->checkpoint_, disk);
-  out->placement_.slot_bytes = out->prefetcher_->slot_bytes();
-  auto weights = std::make_shared<PrefetchedWeights>(*out->prefetcher_);
-  for (std::size_t i = 0; i < streamed.size(); ++i) {
-    for (ModuleTensor* t : streamed[i].tensors) {
-      const WeightSource* source = store.find(t->full_name);
-      if (source == nullptr || !out->prefetcher_->slab(i).offsets.contains(source)) continue;
-      weights->add(t->full_name, *source, i);
-      // Each name asks for its bytes by itself, also where two are one tensor.
-      t->tie = nullptr;
-    }
-  }
-  for (const Unit& unit : streamed) {
-    Module& module = *unit.module;
-    module.add_hook(std::make_shared<AlignDevicesHook>(AlignDevices{
-        .execution_device = &cpu_device(),
-        .offload = true,
-        .weights_map = std::make_shared<PrefixedWeights>(weights, module.name().empty() ? "" : module.name() + "."),
-        .offload_buffers = true,
-        .place_submodules = unit.whole,
-        .only = [weights](const ModuleTensor& t) { return weights->contains(t.full_name); }}));
-  }
-  attach_casts();
+  Dispatcher dispatcher(*out, options, disk);
+  dispatcher.set_casts(std::move(casts));
+  dispatcher.run();
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 #include "bigmodel/checkpoint/checkpoint.h"
 #include "bigmodel/core/progress.h"
+#include "bigmodel/device/device.h"
 #include "bigmodel/engine/cache.h"
 #include "bigmodel/engine/checkpoint_edit.h"
 #include "bigmodel/engine/hooks/layerwise_casting_hook.h"
@@ -24,7 +25,9 @@
 namespace bigmodel {
 
 struct DispatchOptions {
-  DeviceMap device_map = {{"", std::string("cpu")}};   ///< "cpu" (RAM) and "disk" (streamed from the checkpoint's own files)
+  /// "cpu" (RAM), "disk" (streamed from the checkpoint's own files) and the accelerators of `devices`, which then compute all that they can.
+  DeviceMap device_map = {{"", std::string("cpu")}};
+  const DeviceTable* devices = nullptr;                ///< nullptr: no accelerators. Must outlive the model
   DType dtype = DType::float32;                        ///< what the weights are run in
   QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
   std::optional<DType> quantize;                       ///< q8_0 or q4_0: quantizable_weights() are put into such blocks when they are read
@@ -46,6 +49,7 @@ struct Placement {
   std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
   std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
   std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
+  std::uint64_t device_bytes = 0;     ///< of weights that stay in memory of accelerators
 };
 
 /// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.
@@ -54,6 +58,7 @@ class LoadedModel {
   /// Runs the root. `state` says batch, length, positions and cache.
   Tensor forward(Arguments arguments, ForwardState& state) {
     if (state.cpu == nullptr) state.cpu = &cpu_;
+    state.accelerator_cache = dtype_ == DType::bfloat16 || dtype_ == DType::float16 ? dtype_ : DType::float32;
     return (*root_)(std::move(arguments), state);
   }
   Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
@@ -69,11 +74,14 @@ class LoadedModel {
   const std::string& config_text() const noexcept { return config_text_; }
   /// What was changed since it was loaded, in order, for its files.
   const std::vector<CheckpointEdit>& edits() const noexcept { return edits_; }
+  /// Modules that the device map placed on an accelerator, but whose blocks have no kernels: the processor computes them, and what lies below.
+  const std::vector<std::string>& left_to_processor() const noexcept { return left_to_processor_; }
   const Prefetcher* prefetcher() const noexcept { return prefetcher_.get(); }
 
  private:
   friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
   friend class Surgeon;
+  friend class Dispatcher;
   LoadedModel(MetaGraph graph, Checkpoint checkpoint, std::optional<Checkpoint> initial);
 
   MetaGraph graph_;
@@ -85,6 +93,7 @@ class LoadedModel {
   std::vector<CheckpointEdit> edits_;
   Placement placement_;
   CpuContext cpu_;
+  std::vector<std::string> left_to_processor_;
   std::unique_ptr<WeightStore> store_;
   std::vector<std::shared_ptr<std::byte[]>> resident_;
   std::unique_ptr<Prefetcher> prefetcher_;

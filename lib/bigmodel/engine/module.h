@@ -32,6 +32,8 @@ class BoundBlock {
   virtual std::vector<ModuleTensor*> exact_matrices(Module& self) const;
   /// Whether it computes with tensors of an accelerator; else its module and what it reads stay in RAM.
   virtual bool runs_on_accelerators() const { return false; }
+  /// Whether it reads no tensors but its arguments and what modules below give it: they may compute elsewhere than it does.
+  virtual bool only_calls_modules() const { return false; }
   /// The attention's projections hold other numbers of heads from now on. Throws UnsupportedError for a block that has none.
   virtual void set_heads(std::int64_t heads, std::int64_t kv_heads);
 };

@@ -38,6 +38,7 @@ class VisionLanguage : public BoundBlock {
     if (merge_ < 0 || merge_ > 64 || (merge_ == 0) == feature_layers_.empty()) roles.refuse("merge", "expected either merge or feature_layer");
   }
 
+  bool only_calls_modules() const override { return true; }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     const Tensor& ids = arguments.front();
     state.inserted = Tensor();
@@ -78,6 +79,7 @@ class VisionLanguage : public BoundBlock {
     own.batch = state.pixels.shape().front();
     own.hidden_states = &streams;
     (*vision_)(state.pixels, own);
+    for (Tensor& stream : streams) stream = stream.to(cpu_device());
     const auto layers = static_cast<std::int64_t>(streams.size()) - 1;
     std::vector<const Tensor*> parts;
     std::int64_t width = 0;

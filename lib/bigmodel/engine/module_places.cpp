@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigmodel/engine/module_places.h"
+
+#include <fmt/format.h>
+
+#include "bigmodel/core/error.h"
+#include "bigmodel/engine/hooks/align_devices_hook.h"
+
+namespace bigmodel {
+namespace {
+
+constexpr std::string_view kOtherAccelerators[] = {"mps", "xpu", "npu", "mlu", "musa", "hpu", "sdaa", "neuron"};
+
+}  // namespace
+
+ModulePlaces::ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable& devices) {
+  for (const auto& [name, key] : map) {
+    const std::string text = to_string(key);
+    Entry entry;
+    if (text != "cpu" && text != "disk") {
+      for (const std::string_view other : kOtherAccelerators) {
+        if (text.starts_with(other)) throw DeviceError(fmt::format("device map: '{}' is placed on '{}', which can be planned for but not run on", name, text), "use cuda, cpu and disk");
+      }
+      entry.device = &devices.at(text);
+      if (entry.device->is_meta()) throw DeviceError(fmt::format("device map: '{}' is placed on 'meta', where nothing can be computed", name), "use cuda, cpu and disk");
+      if (entry.device == &cpu_device()) entry.device = nullptr;
+    }
+    entry.disk = text == "disk";
+    if (main_ == nullptr) main_ = entry.device;
+    entries_.emplace(name, entry);
+  }
+  place(root, nullptr, false);
+}
+
+const ModulePlaces::Entry& ModulePlaces::entry(std::string_view name) const {
+  std::string_view part = name;
+  while (true) {
+    if (const auto it = entries_.find(std::string(part)); it != entries_.end()) return it->second;
+    if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
+    const std::size_t dot = part.rfind('.');
+    part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
+  }
+}
+
+void ModulePlaces::place(Module& module, const Device* reader, bool processor_only) {
+  const BoundBlock* block = module.block();
+  const Device* device = &cpu_device();
+  if (main_ != nullptr && block != nullptr) {
+    const bool able = block->runs_on_accelerators();
+    if (!processor_only && !able && !block->only_calls_modules()) {
+      processor_only = true;
+      left_to_processor_.push_back(&module);
+    }
+    if (!processor_only && able) {
+      device = main_;
+      // The root of a map that has entries for its parts alone computes nothing by itself, or where the first part lies.
+      try {
+        const Entry& own = entry(module.name());
+        if (own.device != nullptr) device = own.device;
+      } catch (const UsageError&) {
+      }
+    }
+  } else if (reader != nullptr) {
+    device = reader;   // tensors without a block of their own are read by the one above
+  }
+  devices_[&module] = device;
+  const Device* below = block != nullptr ? device : reader;
+  for (const auto& child : module.children()) place(*child, below, processor_only);
+}
+
+Tier ModulePlaces::tier(const Module& module, std::string_view tensor) const {
+  const Entry& own = entry(tensor);
+  const bool processor = device(module).accelerator() == nullptr;
+  if (own.disk) return Tier::disk;
+  return own.device == nullptr && !processor ? Tier::ram : Tier::resident;
+}
+
+void ModulePlaces::attach_input_hooks(Module& root) const {
+  if (main_ == nullptr) return;
+  const auto attach = [&](const auto& self, Module& module, const Device& caller, bool first) -> void {
+    const Device& own = device(module);
+    if (module.block() != nullptr && &own != &caller) {
+      module.add_hook(std::make_shared<AlignDevicesHook>(AlignDevices{
+                          .execution_device = &own, .io_same_device = first || caller.accelerator() == nullptr, .only = [](const ModuleTensor&) { return false; }}),
+                      true);
+    }
+    const Device& below = module.block() != nullptr ? own : caller;
+    for (const auto& child : module.children()) self(self, *child, below, false);
+  };
+  attach(attach, root, cpu_device(), true);
+}
+
+}  // namespace bigmodel
