@@ -56,6 +56,17 @@ Tensor input_of(const Expected& expected, const std::string& name) {
   return out;
 }
 
+namespace {
+const Accelerator* accelerator = nullptr;
+DeviceTable accelerators;
+}  // namespace
+
+OnAccelerator::OnAccelerator(const Accelerator& device) {
+  accelerator = &device;
+  accelerators = DeviceTable({&device});
+}
+OnAccelerator::~OnAccelerator() { accelerator = nullptr; }
+
 std::unique_ptr<LoadedModel> load_case(const fs::path& folder, DType dtype, const char* device) {
   spec::SpecLibrary library(embedded::architectures_files());
   const Config config = read_config(folder / "config.json");
@@ -63,6 +74,11 @@ std::unique_ptr<LoadedModel> load_case(const fs::path& folder, DType dtype, cons
   options.dtype = dtype;
   options.quantization = quantization_method(config);
   options.device_map = {{"", std::string(device)}};
+  if (accelerator != nullptr) {
+    options.devices = &accelerators;
+    options.main_device = accelerator;
+    if (std::string(device) == "cpu") options.device_map = {{"", accelerator->name()}};
+  }
   return load_checkpoint_and_dispatch(build_meta_graph(library, config, {.class_name = "auto"}), open_checkpoint(folder), options);
 }
 

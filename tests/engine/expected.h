@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bigmodel/checkpoint/checkpoint.h"
+#include "bigmodel/device/accelerator.h"
 #include "bigmodel/engine/loaded_model.h"
 
 namespace bigmodel::test {
@@ -37,6 +38,15 @@ std::span<const float> floats_of(const Tensor& t);
 
 /// An input of the record, as the engine takes it: ids as int64, all else as float32.
 Tensor input_of(const Expected& expected, const std::string& name);
+
+/// While it lives, load_case() loads for an accelerator: "cpu" then means its memory, and weights on "disk" are computed there.
+class OnAccelerator {
+ public:
+  explicit OnAccelerator(const Accelerator& device);
+  ~OnAccelerator();
+  OnAccelerator(const OnAccelerator&) = delete;
+  OnAccelerator& operator=(const OnAccelerator&) = delete;
+};
 
 /// The folder's model with all its weights on one device.
 std::unique_ptr<LoadedModel> load_case(const std::filesystem::path& folder, DType dtype, const char* device);

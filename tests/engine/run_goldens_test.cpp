@@ -6,6 +6,8 @@
 #include <cstdlib>
 
 #include "engine/run_case.h"
+#include "engine/expected.h"
+#include "support/plain_accelerator.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
 
@@ -72,6 +74,31 @@ TEST_SUITE("engine/run_goldens") {
     check_found(set, "seq2seq", &test::check_seq2seq);
     check_found(set, "vlm", &test::check_vision_language);
     for (const char* kind : {"encoder", "vision", "two-tower", "audio"}) check_found(set, kind, &test::check_inputs);
+  }
+
+  // Through all that the engine does with a device, with the processor's operations as its kernels: what a block does behind their back shows.
+  TEST_CASE("the models of this repository are equal on an accelerator") {
+    const test::PlainAccelerator device;
+    const test::OnAccelerator on(device);
+    const test::TempFolder folder;
+    unpack(test::golden_path("engine") / "cases.tar.xz", folder.path());
+    check(test::cases_of_kind(test::golden_path("engine"), "decoder"), &test::check_decoder, 1);
+    check_all(folder.path(), {.decoders = 1, .encoders = 1, .seq2seq = 1, .vision = 2, .audio = 1, .vision_language = 1});
+    const test::TempFolder types;
+    unpack(test::golden_path("engine") / "types.tar.xz", types.path());
+    check_all(types.path(), {.decoders = 2, .encoders = 1, .seq2seq = 1, .two_towers = 1});
+  }
+
+  TEST_CASE("the large set is equal on an accelerator") {
+    const auto set = test::shared_path("goldens/run");
+    if (!set) return;
+    const test::PlainAccelerator device;
+    const test::OnAccelerator on(device);
+    const test::TempFolder folder;
+    for (const char* part : {"decoders-1-gpt", "decoders-2-llama", "decoders-3-moe", "decoders-4-recurrent", "encoders", "seq2seq", "vision-audio"}) {
+      unpack((*set / part).string() + ".tar.xz", folder.path());
+    }
+    check_all(folder.path(), {.decoders = 71, .encoders = 22, .seq2seq = 10, .vision = 8, .two_towers = 2, .audio = 2, .vision_language = 2});
   }
 
   TEST_CASE("the large set is equal") {

@@ -27,9 +27,9 @@ std::int64_t Cache::room() const noexcept {
   return out;
 }
 
-void Cache::repeated(std::int64_t tokens) {
+void Cache::set_length(std::int64_t tokens) {
   for (const auto& s : states_) {
-    if (s != nullptr) s->repeated(tokens);
+    if (s != nullptr) s->set_length(tokens);
   }
 }
 

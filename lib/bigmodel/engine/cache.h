@@ -25,8 +25,8 @@ class MixerState {
   virtual void expect(std::int64_t tokens) { static_cast<void>(tokens); }
   /// How many more tokens fit without another piece of memory.
   virtual std::int64_t room() const noexcept { return INT64_MAX; }
-  /// A recorded pass put so many tokens more into its memory.
-  virtual void repeated(std::int64_t tokens) { static_cast<void>(tokens); }
+  /// Of what grows with every token: so many of them are in its memory now, whoever put them there.
+  virtual void set_length(std::int64_t tokens) { static_cast<void>(tokens); }
 };
 
 /// One entry per mixer of the model, made when the mixer first runs.
@@ -53,8 +53,8 @@ class Cache {
   void expect(std::int64_t columns) { expected_ = columns; }
   /// The least of MixerState::room.
   std::int64_t room() const noexcept;
-  /// MixerState::repeated of every state.
-  void repeated(std::int64_t tokens);
+  /// MixerState::set_length of every state.
+  void set_length(std::int64_t tokens);
 
  private:
   std::vector<std::unique_ptr<MixerState>> states_;
@@ -90,8 +90,8 @@ class KeyValueState : public MixerState {
   void select(std::span<const std::int64_t> rows) override;
   void expect(std::int64_t tokens) override { expected_ = tokens; }
   std::int64_t room() const noexcept override { return grows_ ? capacity_ - length_ : INT64_MAX; }
-  void repeated(std::int64_t tokens) override {
-    if (grows_) length_ += tokens;
+  void set_length(std::int64_t tokens) override {
+    if (grows_) length_ = tokens;
   }
 
   static constexpr std::int64_t kMostReserved = 16384;

@@ -161,10 +161,20 @@ MetaGraph with_layerwise_casting(const MetaGraph& graph, const LayerwiseCasting&
 
 void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
 
+void LoadedModel::bring_back(ForwardState& state) {
+  for (auto& [name, tensor] : state.outputs) {
+    if (tensor.device().accelerator() != nullptr) tensor = tensor.to(cpu_device());
+  }
+  if (state.hidden_states == nullptr) return;
+  for (Tensor& t : *state.hidden_states) {
+    if (t.device().accelerator() != nullptr) t = t.to(cpu_device());
+  }
+}
+
 /// Brings a model's weights to where its map says.
 class Dispatcher {
  public:
-  Dispatcher(LoadedModel& model, const DispatchOptions& options, const Disk& disk) : model_(model), options_(options), disk_(disk), places_(*model.root_, options.device_map, devices()) {}
+  Dispatcher(LoadedModel& model, const DispatchOptions& options, const Disk& disk) : model_(model), options_(options), disk_(disk), places_(*model.root_, options.device_map, devices(), options.main_device) {}
 
   void run() {
     find_resident();
@@ -174,6 +184,7 @@ class Dispatcher {
     places_.attach_input_hooks(*model_.root_);
     // After the hooks that bring a layer's weights, so that they run inside of those.
     for (Module* m : casts_) m->add_hook(std::make_shared<LayerwiseCastingHook>(options_.casting->storage_dtype, options_.casting->compute_dtype), true);
+    if (!streams_) model_.only_accelerator_ = places_.only_accelerator();
     for (const Module* m : places_.left_to_processor()) model_.left_to_processor_.push_back(m->name());
   }
 
@@ -327,6 +338,7 @@ class Dispatcher {
       });
     }
     std::erase_if(units.units, [](const Unit& u) { return u.tensors.empty(); });
+    streams_ = !units.units.empty();
     stream_to_processor(units.units);
     stream_to_accelerators(units.units);
   }
@@ -417,6 +429,7 @@ class Dispatcher {
   std::unordered_set<Key, KeyHash> wanted_keys_;
   std::unordered_map<Key, const std::byte*, KeyHash> held_;
   std::uint64_t total_ = 0, done_ = 0;
+  bool streams_ = false;
 };
 
 std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Checkpoint checkpoint, const DispatchOptions& options) {

@@ -28,6 +28,8 @@ struct DispatchOptions {
   /// "cpu" (RAM), "disk" (streamed from the checkpoint's own files) and the accelerators of `devices`, which then compute all that they can.
   DeviceMap device_map = {{"", std::string("cpu")}};
   const DeviceTable* devices = nullptr;                ///< nullptr: no accelerators. Must outlive the model
+  /// Computes what the map places on "cpu" and "disk" where its block can. nullptr: the first accelerator of the map, else the processor.
+  const Device* main_device = nullptr;
   DType dtype = DType::float32;                        ///< what the weights are run in
   QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
   std::optional<DType> quantize;                       ///< q8_0 or q4_0: quantizable_weights() are put into such blocks when they are read
@@ -55,11 +57,14 @@ struct Placement {
 /// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.
 class LoadedModel {
  public:
-  /// Runs the root. `state` says batch, length, positions and cache.
+  /// Runs the root. `state` says batch, length, positions and cache. What comes out lies where the first argument does.
   Tensor forward(Arguments arguments, ForwardState& state) {
     if (state.cpu == nullptr) state.cpu = &cpu_;
     state.accelerator_cache = dtype_ == DType::bfloat16 || dtype_ == DType::float16 ? dtype_ : DType::float32;
-    return (*root_)(std::move(arguments), state);
+    const bool from_ram = arguments.empty() || arguments.front().device().accelerator() == nullptr;
+    Tensor out = (*root_)(std::move(arguments), state);
+    if (from_ram) bring_back(state);
+    return out;
   }
   Tensor forward(const Tensor& input, ForwardState& state) { return forward(Arguments{input}, state); }
 
@@ -76,9 +81,13 @@ class LoadedModel {
   const std::vector<CheckpointEdit>& edits() const noexcept { return edits_; }
   /// Modules that the device map placed on an accelerator, but whose blocks have no kernels: the processor computes them, and what lies below.
   const std::vector<std::string>& left_to_processor() const noexcept { return left_to_processor_; }
+  /// The accelerator that computes everything with weights that lie there; null where several devices take part, or weights come and go.
+  const Accelerator* only_accelerator() const noexcept { return only_accelerator_; }
   const Prefetcher* prefetcher() const noexcept { return prefetcher_.get(); }
 
  private:
+  /// What a pass left on accelerators, to RAM.
+  static void bring_back(ForwardState& state);
   friend std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph, Checkpoint, const DispatchOptions&);
   friend class Surgeon;
   friend class Dispatcher;
@@ -94,6 +103,7 @@ class LoadedModel {
   Placement placement_;
   CpuContext cpu_;
   std::vector<std::string> left_to_processor_;
+  const Accelerator* only_accelerator_ = nullptr;
   std::unique_ptr<WeightStore> store_;
   std::vector<std::shared_ptr<std::byte[]>> resident_;
   std::unique_ptr<Prefetcher> prefetcher_;

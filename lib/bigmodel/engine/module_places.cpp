@@ -13,7 +13,8 @@ constexpr std::string_view kOtherAccelerators[] = {"mps", "xpu", "npu", "mlu", "
 
 }  // namespace
 
-ModulePlaces::ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable& devices) {
+ModulePlaces::ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable& devices, const Device* main_device)
+    : main_(main_device == &cpu_device() ? nullptr : main_device) {
   for (const auto& [name, key] : map) {
     const std::string text = to_string(key);
     Entry entry;
@@ -66,6 +67,13 @@ void ModulePlaces::place(Module& module, const Device* reader, bool processor_on
   devices_[&module] = device;
   const Device* below = block != nullptr ? device : reader;
   for (const auto& child : module.children()) place(*child, below, processor_only);
+}
+
+const Accelerator* ModulePlaces::only_accelerator() const {
+  for (const auto& [module, device] : devices_) {
+    if (module->block() != nullptr && device != main_) return nullptr;
+  }
+  return main_ == nullptr ? nullptr : main_->accelerator();
 }
 
 Tier ModulePlaces::tier(const Module& module, std::string_view tensor) const {

@@ -22,8 +22,8 @@ enum class Tier : std::uint8_t {
 /// else by the processor. Blocks that have no kernels are computed by the processor, with all that lies below them, whatever the map says.
 class ModulePlaces {
  public:
-  /// The tree is bound. `devices` must outlive it. Throws DeviceError (a device that there is none of).
-  ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable& devices);
+  /// The tree is bound. `devices` must outlive it. `main_device`: in the place of the first accelerator of the map. Throws DeviceError (a device that there is none of).
+  ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable& devices, const Device* main_device = nullptr);
 
   /// Who computes with a module's tensors.
   const Device& device(const Module& module) const { return *devices_.at(&module); }
@@ -31,7 +31,8 @@ class ModulePlaces {
   Tier tier(const Module& module, std::string_view tensor) const;
   /// Modules that the map wants on an accelerator and the processor computes, the topmost ones.
   const std::vector<const Module*>& left_to_processor() const noexcept { return left_to_processor_; }
-  bool has_accelerators() const noexcept { return main_ != nullptr; }
+  /// The one that computes everything; null where there is none, or other devices take part.
+  const Accelerator* only_accelerator() const;
 
   /// Hooks that move inputs to where a module computes, and outputs back where the processor asked.
   void attach_input_hooks(Module& root) const;

@@ -22,11 +22,23 @@ void finish(float* y, std::int64_t count, const LinearEnd& end) {
   for (std::int64_t i = 0; i < count; ++i) y[i] = (end.residual == nullptr ? 0.0F : end.residual[i]) + end.scale * y[i];
 }
 
-/// Rows of 16-bit caches, rounded to the nearest even.
+/// Rounded to the nearest even.
 std::uint16_t to_bfloat16(float v) {
   const auto bits = std::bit_cast<std::uint32_t>(v);
   if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<std::uint16_t>(bits >> 16 | 0x40U);
   return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+}
+
+std::uint16_t to_float16(float v) {
+  const auto bits = std::bit_cast<std::uint32_t>(v);
+  const auto sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
+  const float magnitude = std::abs(v);
+  if (!(magnitude <= 3.0e38F)) return static_cast<std::uint16_t>(sign | (std::isnan(v) ? 0x7E00U : 0x7C00U));
+  if (magnitude >= 65520.0F) return static_cast<std::uint16_t>(sign | 0x7C00U);
+  if (magnitude < 0x1p-14F) return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(magnitude * 0x1p24F)));
+  std::uint32_t m = bits & 0x7FFFFFFFU;
+  m += 0xFFFU + ((m >> 13) & 1U);
+  return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>((m >> 13) - (112U << 10)));
 }
 
 }  // namespace
@@ -173,9 +185,9 @@ void CpuOps::append_to_cache(const float* from, std::int64_t count, const CacheP
         const std::int64_t at = ((b * place.kv_heads + h) * place.capacity + past + n) * place.dim;
         if (place.dtype == DType::float32) {
           std::memcpy(place.data + at * 4, from, width * sizeof(float));
-        } else if (place.dtype == DType::bfloat16) {
+        } else if (place.dtype == DType::bfloat16 || place.dtype == DType::float16) {
           for (std::size_t i = 0; i < width; ++i) {
-            const std::uint16_t v = to_bfloat16(from[i]);
+            const std::uint16_t v = place.dtype == DType::bfloat16 ? to_bfloat16(from[i]) : to_float16(from[i]);
             std::memcpy(place.data + (at + static_cast<std::int64_t>(i)) * 2, &v, sizeof v);
           }
         } else {
@@ -187,11 +199,24 @@ void CpuOps::append_to_cache(const float* from, std::int64_t count, const CacheP
 }
 
 void CpuOps::attention(const AttentionInput& in, const CacheView& view, const AttentionRule& rule, float* out) const {
-  if (view.dtype != DType::float32) throw UnsupportedError(fmt::format("a cache of {} on the processor", name(view.dtype)));
-  if (view.past_there == nullptr) return ops::attention(cpu_, in, rule, out);
   AttentionInput now = in;
-  now.first_query = *view.past_there;
-  now.keys = now.first_query + in.queries;
+  if (view.past_there != nullptr) {
+    now.first_query = *view.past_there;
+    now.keys = now.first_query + in.queries;
+  }
+  std::vector<float> keys, values;
+  if (view.dtype != DType::float32) {
+    const auto widened = [&](const float* from, std::int64_t dim, std::vector<float>& to) {
+      to.resize(static_cast<std::size_t>(in.batch * in.kv_heads * in.capacity * dim));
+      for (std::int64_t h = 0; h < in.batch * in.kv_heads; ++h) {
+        const std::int64_t first = h * in.capacity * dim;
+        ops::widen({view.dtype, {}, reinterpret_cast<const std::byte*>(from)}, first, now.keys * dim, to.data() + first);
+      }
+      return to.data();
+    };
+    now.k = widened(in.k, in.head_dim, keys);
+    now.v = widened(in.v, in.value_dim, values);
+  }
   ops::attention(cpu_, now, rule, out);
 }
 

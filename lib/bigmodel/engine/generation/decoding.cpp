@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "bigmodel/engine/device_numbers.h"
+
 namespace bigmodel {
 namespace {
 
@@ -64,12 +66,41 @@ Tensor Decoding::step(std::span<const std::int64_t> next) {
     ++state_.length;
   }
   place_tokens(state_);
-  Tensor logits = model_.forward(Tensor::of_ids({state_.batch, state_.length}, input), state_);
+  const Accelerator* device = model_.only_accelerator();
+  Tensor logits = device != nullptr && state_.cache != nullptr ? step_on(*device, next) : model_.forward(Tensor::of_ids({state_.batch, state_.length}, input), state_);
   cache_.advance(1);
   return logits;
 }
 
+Tensor Decoding::step_on(const Accelerator& device, std::span<const std::int64_t> next) {
+  if (device_ids_.empty() || device_ids_.rows() != state_.batch) device_ids_ = Tensor({state_.batch, 1}, DType::int64, device);
+  device.queue_small_copy_in(device_ids_.bytes(), std::as_bytes(next));
+  if (recorded_ != nullptr && cache_.room() < 1) recorded_ = nullptr;
+  if (recorded_ == nullptr && repeatable_ && cache_.room() >= 1) {
+    state_.numbers().update(device, state_);
+    state_.recording = true;
+    recorded_ = device.record_work([this] { device_logits_ = model_.forward(device_ids_, state_); });
+    state_.recording = false;
+    // Recording runs nothing, but what the processor counts went on.
+    cache_.set_length(state_.past);
+    repeatable_ = recorded_ != nullptr && state_.repeatable;
+    if (!repeatable_) recorded_ = nullptr;
+    if (recorded_ == nullptr) device_logits_ = model_.forward(device_ids_, state_);
+  } else if (recorded_ == nullptr) {
+    state_.repeatable = true;
+    device_logits_ = model_.forward(device_ids_, state_);
+    repeatable_ = state_.repeatable;
+  }
+  if (recorded_ != nullptr) {
+    state_.numbers().update(device, state_);
+    recorded_->launch();
+    cache_.set_length(state_.past + 1);
+  }
+  return device_logits_.to(cpu_device());
+}
+
 void Decoding::select(std::span<const std::int64_t> rows) {
+  recorded_ = nullptr;
   cache_.select(rows);
   state_.valid = selected(state_.valid, state_.columns(), rows);
   state_.position_delta = selected(state_.position_delta, 1, rows);

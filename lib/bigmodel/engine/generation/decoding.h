@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "bigmodel/device/accelerator.h"
 #include "bigmodel/engine/loaded_model.h"
 
 namespace bigmodel {
@@ -38,13 +39,21 @@ class Decoding {
 
   std::int64_t rows() const noexcept { return state_.batch; }
   std::uint64_t cache_bytes() const { return cache_.size_bytes(); }
+  /// Whether passes are repeated from a recording by now.
+  bool is_recorded() const noexcept { return recorded_ != nullptr; }
 
  private:
+  /// step() where one accelerator does everything: the pass is recorded once, and then repeated.
+  Tensor step_on(const Accelerator& device, std::span<const std::int64_t> next);
+
   LoadedModel& model_;
   Cache cache_;
   ForwardState state_;
   std::vector<std::int64_t> ids_;   ///< [rows, columns] so far; kept without a cache only
   Tensor encoder_input_;
+  Tensor device_ids_, device_logits_;
+  std::unique_ptr<RecordedWork> recorded_;
+  bool repeatable_ = false;         ///< the last pass on the accelerator could have been recorded
 };
 
 }  // namespace bigmodel
