@@ -78,7 +78,7 @@ class Seq2SeqCheck {
     state.memory_valid = prompt.encoder_valid;
     place_tokens(state);
     Tensor out = model.forward({Tensor::of_ids({prompt.rows, prompt.length}, prompt.ids), prompt.encoder_input}, state);
-    if (memory != nullptr) *memory = state.memory;
+    if (memory != nullptr) *memory = state.memory.to(cpu_device());
     return out;
   }
 

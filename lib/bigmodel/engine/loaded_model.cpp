@@ -180,8 +180,9 @@ class Dispatcher {
     find_resident();
     read_resident();
     set_resident();
-    stream();
+    // Before the hooks that bring weights, which move inputs as well: this one must know where they came from.
     places_.attach_input_hooks(*model_.root_);
+    stream();
     // After the hooks that bring a layer's weights, so that they run inside of those.
     for (Module* m : casts_) m->add_hook(std::make_shared<LayerwiseCastingHook>(options_.casting->storage_dtype, options_.casting->compute_dtype), true);
     if (!streams_) model_.only_accelerator_ = places_.only_accelerator();
@@ -443,9 +444,12 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
   out->root_ = build_module_tree(out->graph_);
   Module& root = *out->root_;
   bind_root(root, out->graph_);
-  // A rounded score can send a token to another expert: models with routers keep products of float32.
+  out->accelerator_cache_ = options.dtype == DType::bfloat16 || options.dtype == DType::float16 ? options.dtype : DType::float32;
+  // A rounded score can send a token to another expert: models with routers keep products and caches of float32.
   root.for_each([&](const Module& m) {
-    if (m.meta().block && m.meta().block->kind == "moe") out->cpu_.bf16_products = false;
+    if (!m.meta().block || m.meta().block->kind != "moe") return;
+    out->cpu_.bf16_products = false;
+    out->accelerator_cache_ = DType::float32;
   });
   std::vector<Module*> casts;
   StorageCast storage;

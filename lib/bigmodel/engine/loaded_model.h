@@ -60,7 +60,7 @@ class LoadedModel {
   /// Runs the root. `state` says batch, length, positions and cache. What comes out lies where the first argument does.
   Tensor forward(Arguments arguments, ForwardState& state) {
     if (state.cpu == nullptr) state.cpu = &cpu_;
-    state.accelerator_cache = dtype_ == DType::bfloat16 || dtype_ == DType::float16 ? dtype_ : DType::float32;
+    state.accelerator_cache = accelerator_cache_;
     const bool from_ram = arguments.empty() || arguments.front().device().accelerator() == nullptr;
     Tensor out = (*root_)(std::move(arguments), state);
     if (from_ram) bring_back(state);
@@ -102,6 +102,7 @@ class LoadedModel {
   std::vector<CheckpointEdit> edits_;
   Placement placement_;
   CpuContext cpu_;
+  DType accelerator_cache_ = DType::float32;
   std::vector<std::string> left_to_processor_;
   const Accelerator* only_accelerator_ = nullptr;
   std::unique_ptr<WeightStore> store_;

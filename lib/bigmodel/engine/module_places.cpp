@@ -4,10 +4,33 @@
 #include <fmt/format.h>
 
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/hooks/align_devices_hook.h"
+#include "bigmodel/engine/forward_state.h"
 
 namespace bigmodel {
 namespace {
+
+/// Around a module that computes elsewhere than the one that calls it.
+class DeviceBorderHook : public ModelHook {
+ public:
+  /// `caller`: where outputs go; null: they stay, or go to where the first input was.
+  DeviceBorderHook(const Device& own, const Device* caller, bool to_input) : own_(own), caller_(caller), to_input_(to_input) {}
+  void pre_forward(Module&, Arguments& arguments, ForwardState&) override {
+    input_ = arguments.empty() ? nullptr : &arguments.front().device();
+    for (Tensor& t : arguments) t = t.to(own_);
+  }
+  void post_forward(Module&, Tensor& output, ForwardState& state) override {
+    const Device* to = to_input_ ? input_ : caller_;
+    if (own_.accelerator() == nullptr || (caller_ != nullptr && caller_->accelerator() == nullptr)) state.repeatable = false;
+    if (to != nullptr) output = output.to(*to);
+  }
+  std::string describe() const override { return fmt::format("DeviceBorderHook(execution_device={})", own_.name()); }
+
+ private:
+  const Device& own_;
+  const Device* caller_;
+  bool to_input_;
+  const Device* input_ = nullptr;
+};
 
 constexpr std::string_view kOtherAccelerators[] = {"mps", "xpu", "npu", "mlu", "musa", "hpu", "sdaa", "neuron"};
 
@@ -88,9 +111,9 @@ void ModulePlaces::attach_input_hooks(Module& root) const {
   const auto attach = [&](const auto& self, Module& module, const Device& caller, bool first) -> void {
     const Device& own = device(module);
     if (module.block() != nullptr && &own != &caller) {
-      module.add_hook(std::make_shared<AlignDevicesHook>(AlignDevices{
-                          .execution_device = &own, .io_same_device = first || caller.accelerator() == nullptr, .only = [](const ModuleTensor&) { return false; }}),
-                      true);
+      // From one accelerator to the next the stream of hidden states does not come back.
+      const bool back = !first && (own.accelerator() == nullptr || caller.accelerator() == nullptr);
+      module.add_hook(std::make_shared<DeviceBorderHook>(own, back ? &caller : nullptr, first), true);
     }
     const Device& below = module.block() != nullptr ? own : caller;
     for (const auto& child : module.children()) self(self, *child, below, false);

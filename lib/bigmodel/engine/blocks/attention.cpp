@@ -209,8 +209,8 @@ class Attention : public BoundBlock {
   }
 
   /// Keys and values of the encoder's rows are made once and kept.
-  Tensor cross(const Tensor& x, const Tensor& memory, ForwardState& state) const {
-    if (memory.empty()) throw UnsupportedError("attention to an encoder that did not run");
+  Tensor cross(const Tensor& x, const Tensor& encoded, ForwardState& state) const {
+    if (encoded.empty()) throw UnsupportedError("attention to an encoder that did not run");
     Tensor q = (*q_)(x, state);
     if (q_norm_ != nullptr) q = (*q_norm_)(q, state);
     Cache local;
@@ -218,6 +218,7 @@ class Attention : public BoundBlock {
     const bool fresh = !cache.has(slot_);
     auto& kv = cache.state<KeyValueState>(slot_, [&] { return new_cache(x, state); });
     if (fresh) {
+      const Tensor memory = encoded.to(x.device());
       Tensor k = (*k_)(memory, state);
       if (k_norm_ != nullptr) k = (*k_norm_)(k, state);
       kv.append(k, (*v_)(memory, state), memory.rows() / state.batch, state);

@@ -59,7 +59,7 @@ class DisentangledAttention : public BoundBlock {
     add_row(v, v_bias_);
     Tensor pos_k, pos_q;
     if (pos_k_ != nullptr || pos_q_ != nullptr) {
-      const Tensor& rows = state.relative_rows;
+      const Tensor rows = state.relative_rows.to(cpu_device());
       if (rows.empty() || rows.rows() != 2 * reach_) throw UnsupportedError(fmt::format("module '{}': {} rows of relative positions, expected {}", self.name(), rows.empty() ? 0 : rows.rows(), 2 * reach_));
       if (pos_k_ != nullptr) pos_k = (*pos_k_)(rows, state);
       if (pos_q_ != nullptr) pos_q = (*pos_q_)(rows, state);

@@ -218,7 +218,7 @@ class Head : public BoundBlock {
     if (read_ == "pooled") {
       x = Tensor();
       for (const auto& [name, tensor] : state.outputs) {
-        if (name == "pooler_output") x = tensor;
+        if (name == "pooler_output") x = tensor.to(hidden.device());
       }
       if (!x.empty() && x.shape().size() > 2) x = x.reshaped({x.shape()[0], x.count() / x.shape()[0]});
       if (x.empty()) throw UnsupportedError(fmt::format("{}: its body pools nothing", self.meta().class_name));
