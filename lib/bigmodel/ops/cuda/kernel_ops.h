@@ -6,16 +6,12 @@
 #include <cstddef>
 
 #include "bigmodel/device/accelerator.h"
+#include "bigmodel/device/launch_shape.h"
 #include "bigmodel/ops/device_ops.h"
 
 namespace bigmodel::ops {
 
-/// Of one launch. Threads of a block lie along x alone.
-struct LaunchShape {
-  unsigned grid_x = 1, grid_y = 1, grid_z = 1;
-  unsigned threads = 32;
-  std::size_t shared_bytes = 0;   ///< dynamic
-};
+using bigmodel::LaunchShape;
 
 /// A library's matrix product for many rows (cuBLASLt). Null in KernelOps: own kernels do it.
 class MatrixProduct {
