@@ -25,8 +25,11 @@ install(EXPORT bigmodel_targets NAMESPACE bigmodel:: DESTINATION ${package_dir} 
 # A static library hands even its private dependencies on: a folder that links one appends what finds it again,
 #   set_property(GLOBAL APPEND_STRING PROPERTY BIGMODEL_CONFIG_FINDS "find_dependency(OpenSSL)\n")
 #   set_property(GLOBAL APPEND PROPERTY BIGMODEL_PKG_CONFIG_REQUIRES libcrypto)
+# or, where the dependency has no .pc file, BIGMODEL_PKG_CONFIG_LIBS with the linker's words.
 get_property(config_finds GLOBAL PROPERTY BIGMODEL_CONFIG_FINDS)
 get_property(pkg_config_requires GLOBAL PROPERTY BIGMODEL_PKG_CONFIG_REQUIRES)
+get_property(pkg_config_libs GLOBAL PROPERTY BIGMODEL_PKG_CONFIG_LIBS)
+list(JOIN pkg_config_libs " " pkg_config_libs)
 list(PREPEND pkg_config_requires fmt)
 list(JOIN pkg_config_requires ", " pkg_config_requires)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/bigmodelConfig.cmake.in ${PROJECT_BINARY_DIR}/bigmodelConfig.cmake

@@ -1,4 +1,4 @@
-# bigmodel_sources(TARGET name...): each name stands for name.cpp and name.h of the current folder, whichever exist.
+# bigmodel_sources(TARGET name...): each name stands for name.cpp, name.cu and name.h of the current folder, whichever exist.
 # Headers go into the file set that installs them and, in the dev preset, compiles each of them alone.
 function(bigmodel_sources target)
   foreach(name IN LISTS ARGN)
@@ -7,10 +7,14 @@ function(bigmodel_sources target)
       target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)
       set(found TRUE)
     endif()
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cu)
+      target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cu)
+      set(found TRUE)
+    endif()
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
-      # Headers that show JSON types serve the library's own sources: not installed.
-      file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h shows_json REGEX "#include <nlohmann/" LIMIT_COUNT 1)
-      if(shows_json)
+      # Headers that show JSON or CUDA types serve the library's own sources: not installed.
+      file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h shows REGEX "#include (<nlohmann/|<cuda|\"bigmodel/device/cuda/cuda_(accelerator|launcher|errors))" LIMIT_COUNT 1)
+      if(shows)
         target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
       else()
         target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/lib
@@ -20,6 +24,18 @@ function(bigmodel_sources target)
     endif()
     if(NOT found)
       message(FATAL_ERROR "bigmodel_sources: neither ${name}.cpp nor ${name}.h in ${CMAKE_CURRENT_SOURCE_DIR}")
+    endif()
+  endforeach()
+endfunction()
+
+# The same for sources that include CUDA's headers, which no others find.
+function(bigmodel_cuda_sources target)
+  bigmodel_sources(${target} ${ARGN})
+  foreach(name IN LISTS ARGN)
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)
+      foreach(folder IN LISTS CUDAToolkit_INCLUDE_DIRS)
+        set_property(SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS -isystem${folder})
+      endforeach()
     endif()
   endforeach()
 endfunction()
