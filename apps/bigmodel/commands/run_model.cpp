@@ -58,18 +58,25 @@ DType run_dtype(const Options& options, RunModel& model) {
   return model.graph.stored_dtype.value_or(DType::float32);
 }
 
-/// RAM as far as --max-memory or the machine goes, then disk.
+/// Accelerators and RAM as far as --max-memory or the machine goes, then disk.
 DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize& size) {
+  AutoMapRequest request = map_request(model, size);
+  TierSpeeds speeds;
+  if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
   // A tenth stays free for what is not counted: the program itself, files being read.
   auto ram = static_cast<std::int64_t>(read_machine_info().memory.usable_bytes() / 10 * 9);
   if (options.given("max-memory")) {
     ram = 0;
     for (const auto& [device, budget] : parse_budgets(options.list("max-memory"), DevicePolicy::optimal)) {
       if (to_string(device) == "cpu") ram = std::get<std::int64_t>(budget);
-      else if (to_string(device) != "disk") throw DeviceError(fmt::format("--max-memory: there is no device '{}': this build runs on the CPU", to_string(device)), "use cpu");
+      else if (to_string(device) != "disk") request.accelerator_bytes.emplace_back(model.devices->needed({{"", device}}).front(), std::get<std::int64_t>(budget));
     }
+  } else {
+    request.accelerator_bytes = model.devices->usable();
   }
-  return auto_device_map(model.planned(), {.dtype = model.dtype, .special_dtypes = model.special_dtypes, .ram_bytes = std::max<std::int64_t>(ram - model.cast_bytes, 0), .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences});
+  request.ram_bytes = std::max<std::int64_t>(ram - model.cast_bytes, 0);
+  request.speeds = model.devices->with_stated(std::move(speeds));
+  return auto_device_map(model.planned(), request);
 }
 
 /// --storage-dtype, and what it makes of the model.
@@ -161,13 +168,14 @@ std::vector<OptionSpec> placement_option_rows() {
       {.name = "device-map",
        .kind = ValueKind::text,
        .value_name = "MAP",
-       .help = "where weights lie: auto, cpu, disk, or JSON such as {\"model.layers.0\": \"cpu\", \"\": \"disk\"}",
+       .help = "where weights lie: auto, cpu, disk, cuda:0, or JSON such as {\"model.layers.0\": 0, \"\": \"cpu\"}",
        .default_text = "auto",
-       .more = "auto keeps in RAM what fits beside caches and activations, and streams the rest, spread evenly between."},
+       .more = "auto keeps on GPUs, then in RAM, what fits beside caches and activations, and streams the rest, spread evenly between. Where a map names a "
+               "GPU, it computes what lies on cpu and disk as well; modules for which there are no kernels are left to the processor, and named."},
       {.name = "max-memory",
        .kind = ValueKind::text,
        .value_name = "DEVICE=SIZE",
-       .help = "with --device-map auto: how much RAM may be taken, such as cpu=8GiB",
+       .help = "with --device-map auto: how much of each device may be taken, such as 0=20GiB,cpu=8GiB",
        .list = ListStyle::commas},
       {.name = "check",
        .help = "read all weights first, and refuse NaN and infinite ones by name",
@@ -217,6 +225,14 @@ RunModel find_run_model(const Options& options, Session& session) {
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
+  for_each_module(out.graph, [&](const std::string&, const ModuleTemplate& module) { out.has_routers = out.has_routers || (module.block && module.block->kind == "moe"); });
+  if (const std::string map = options.text("device-map"); map != "cpu" && map != "disk") out.devices = std::make_unique<RunDevices>(session);
+  return out;
+}
+
+AutoMapRequest map_request(const RunModel& model, const RunSize& size) {
+  AutoMapRequest out{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
+  if (!model.has_routers) out.cache_dtype = model.dtype;
   return out;
 }
 
@@ -224,8 +240,16 @@ DeviceMap run_device_map(const RunModel& model, const Options& options, const Ru
   const std::string text = options.text("device-map");
   if (text == "auto") return auto_map(options, model, size);
   if (text == "cpu" || text == "disk") return {{"", text}};
-  if (!text.starts_with('{')) throw UsageError(fmt::format("--device-map: expected cpu, disk, auto or a JSON object, got '{}'", text.substr(0, 60)));
-  return parse_device_map(parse_json(text, "--device-map"), "--device-map");
+  DeviceMap map;
+  if (text.starts_with('{')) {
+    map = parse_device_map(parse_json(text, "--device-map"), "--device-map");
+  } else if (text == "cuda" || text.starts_with("cuda:") || (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos)) {
+    map = {{"", text}};
+  } else {
+    throw UsageError(fmt::format("--device-map: expected auto, cpu, disk, cuda:0 or a JSON object, got '{}'", text.substr(0, 60)));
+  }
+  model.devices->needed(map);
+  return map;
 }
 
 void load_run_model(RunModel& model, DeviceMap map, Session& session) {
@@ -238,6 +262,9 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   dispatch.casting = model.casting;
   dispatch.work = session.work;
   dispatch.pool = model.pool.get();
+  if (model.devices != nullptr && std::ranges::any_of(dispatch.device_map, [](const auto& entry) { return is_accelerator(entry.second); })) {
+    dispatch.devices = &model.devices->open(dispatch.device_map);
+  }
   if (model.init_seed) {
     dispatch.initial = random_checkpoint(initial_tensors(model.graph, {.dtype = model.dtype, .deviation = init_deviation(model.found.config), .buffers = {}}), *model.init_seed);
   }
@@ -248,6 +275,10 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   if (const std::vector<std::string>& made = model.loaded->weights().initialised(); !made.empty()) {
     model.warnings.push_back(fmt::format("{} tensors are not in the checkpoint and were drawn with seed {}: {}", made.size(), *model.init_seed,
                                          listed(made, made.size() > 4 ? 3 : 4)));
+    session.notes.warning(model.warnings.back());
+  }
+  if (const std::vector<std::string>& left = model.loaded->left_to_processor(); !left.empty()) {
+    model.warnings.push_back(fmt::format("the processor computes {}, for which there are no kernels on accelerators", listed(left, 3)));
     session.notes.warning(model.warnings.back());
   }
   for (const std::string& name : model.loaded->weights().unexpected()) session.notes.detail(fmt::format("the checkpoint's '{}' is not part of the model", name));

@@ -6,10 +6,12 @@
 #include <optional>
 
 #include "bigmodel/device/cpu/thread_pool.h"
+#include "bigmodel/engine/auto_device_map.h"
 #include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/tokenizer/tokenizer.h"
 #include "commands/demo_model.h"
 #include "commands/model_argument.h"
+#include "commands/run_devices.h"
 
 namespace bigmodel::app {
 
@@ -39,16 +41,22 @@ struct RunModel {
   std::optional<std::uint64_t> init_seed;    ///< of tensors that the checkpoint lacks; none: they are an error
   std::vector<std::string> assumptions, warnings;
   std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<RunDevices> devices;       ///< null: --device-map asks for none
   std::unique_ptr<LoadedModel> loaded;       ///< last: it uses the pool
   double load_s = 0;
 
   /// For planning: what the weights take.
   const MetaGraph& planned() const { return small_graph ? *small_graph : graph; }
+  /// Whether a router sends tokens to experts.
+  bool has_routers = false;
   bool is_demo() const { return demo.has_value(); }
 };
 
 /// Everything but the weights, which are opened. Throws UnsupportedError for what cannot be run, and what finding a model throws.
 RunModel find_run_model(const Options& options, Session& session);
+
+/// What planning takes for this run, but for the RAM.
+AutoMapRequest map_request(const RunModel& model, const RunSize& size);
 
 /// Where the weights will lie: as --device-map says. Throws CapacityError naming what would fit, DeviceError, UsageError, FormatError.
 DeviceMap run_device_map(const RunModel& model, const Options& options, const RunSize& size);

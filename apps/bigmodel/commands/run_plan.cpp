@@ -59,6 +59,12 @@ TierSpeeds reached(TierSpeeds speeds) {
   return speeds;
 }
 
+/// "cuda:0" for 0.
+std::string device_name(const DeviceKey& device) {
+  const std::string text = to_string(device);
+  return std::holds_alternative<std::int64_t>(device) ? "cuda:" + text : text;
+}
+
 std::string speed_text(double tokens_per_second) {
   return fmt::format("{} tokens/s", tokens_per_second >= 10 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.3g}", tokens_per_second));
 }
@@ -79,9 +85,6 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
   RunPlan out;
   out.size = size;
   out.map = run_device_map(model, options, size);
-  for (const auto& [module, device] : out.map) {
-    if (is_accelerator(device)) throw DeviceError(fmt::format("--device-map: there is no device '{}' for '{}': this build runs on the CPU", to_string(device), module), "use cpu or disk");
-  }
   const std::size_t told = model.warnings.size();
   // Maps of our own name what there is; looking through tens of thousands of modules is for those of users.
   if (options.text("device-map").starts_with('{')) {
@@ -93,13 +96,21 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
   for (std::size_t i = told; i < model.warnings.size(); ++i) session.notes.warning(model.warnings[i]);
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
-  const AutoMapRequest request{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
+  AutoMapRequest request = map_request(model, size);
+  if (model.devices != nullptr) {
+    speeds = model.devices->with_stated(std::move(speeds));
+    for (const std::int64_t number : model.devices->needed(out.map)) request.accelerator_bytes.emplace_back(number, 0);
+  }
   out.predicted = predict_time(placement_parts(model.planned(), engine_placement(request)), out.map, reached(speeds), size.sequences);
   std::vector<DeviceKey> devices;
   for (const TierLoad& tier : out.predicted.tiers) {
     devices.push_back(tier.device);
     out.cache_bytes += tier.cache_bytes;
-    (to_string(tier.device) == "disk" ? out.disk_bytes : out.ram_bytes) += tier.weights_bytes;
+    if (is_accelerator(tier.device)) {
+      out.gpu_bytes.emplace_back(device_name(tier.device), tier.weights_bytes);
+    } else {
+      (to_string(tier.device) == "disk" ? out.disk_bytes : out.ram_bytes) += tier.weights_bytes;
+    }
   }
   out.assumed_speeds = speeds.assumed(devices);
   // Layers are streamed whole.
@@ -125,13 +136,17 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
 }
 
 std::string plan_line(const RunPlan& plan) {
-  std::string out = fmt::format("plan: weights {} in RAM", size_text(plan.ram_bytes));
+  std::string out = "plan: weights ";
+  for (const auto& [device, bytes] : plan.gpu_bytes) out += fmt::format("{} on {}, ", size_text(bytes), device);
+  out += fmt::format("{} in RAM", size_text(plan.ram_bytes));
   if (plan.disk_bytes > 0) out += fmt::format(", {} from disk", size_text(plan.disk_bytes));
   return out + fmt::format(", peak {}; predicted {}, bound by {}", size_text(plan.peak_bytes()), speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
 }
 
 std::string plan_text(const RunPlan& plan) {
-  std::string out = fmt::format("weights in RAM   {}\n", size_text(plan.ram_bytes));
+  std::string out;
+  for (const auto& [device, bytes] : plan.gpu_bytes) out += fmt::format("{:<17}{}\n", "on " + device, size_text(bytes));
+  out += fmt::format("weights in RAM   {}\n", size_text(plan.ram_bytes));
   out += fmt::format("weights on disk  {}{}\n", size_text(plan.disk_bytes), plan.disk_bytes > 0 ? fmt::format(", read in every pass through {} of slots", size_text(plan.slot_bytes)) : "");
   out += fmt::format("KV cache         {} for {} tokens of {} sequence{}\n", size_text(plan.cache_bytes), plan.size.tokens, plan.size.sequences, plan.size.sequences == 1 ? "" : "s");
   out += fmt::format("activations      {}\n", size_text(plan.workspace_bytes));

@@ -20,6 +20,7 @@ struct RunPlan {
   DeviceMap map;
   RunSize size;
   std::int64_t ram_bytes = 0, disk_bytes = 0;   ///< weights that stay, and that are read in every pass
+  std::vector<std::pair<std::string, std::int64_t>> gpu_bytes;   ///< weights that stay on each accelerator
   std::int64_t cache_bytes = 0;                 ///< keys, values and states of all sequences
   std::int64_t workspace_bytes = 0;             ///< activations of the largest pass
   std::int64_t slot_bytes = 0;                  ///< that streamed weights go through
@@ -27,6 +28,7 @@ struct RunPlan {
   Prediction predicted;
   std::string assumed_speeds;                   ///< "cpu=50GB/s": those that nobody measured; empty without
 
+  /// Of RAM without accelerators; with them, of the RAM and, in one sum, what lies beside the weights on theirs.
   std::int64_t peak_bytes() const { return ram_bytes + cache_bytes + workspace_bytes + slot_bytes; }
 };
 

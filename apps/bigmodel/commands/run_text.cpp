@@ -41,7 +41,8 @@ void RunResult::describe(const RunModel& from, RunPlan planned) {
   load_s = from.load_s;
   plan = std::move(planned);
   if (from.loaded == nullptr) {
-    placement = {static_cast<std::uint64_t>(plan.ram_bytes), static_cast<std::uint64_t>(plan.disk_bytes), static_cast<std::uint64_t>(plan.slot_bytes)};
+    placement = {static_cast<std::uint64_t>(plan.ram_bytes), static_cast<std::uint64_t>(plan.disk_bytes), static_cast<std::uint64_t>(plan.slot_bytes), {}};
+    for (const auto& [device, bytes] : plan.gpu_bytes) placement.device_bytes[device] = static_cast<std::uint64_t>(bytes);
     device_map = plan.map;
   } else {
     placement = from.loaded->placement();
@@ -80,7 +81,7 @@ Json run_json(const RunResult& result, const MetaGraph& graph) {
     json["outputs"] = std::move(outputs);
   }
   if (!result.answers.empty()) json["answers"] = answers_json(result.answers);
-  json["placement"] = {{"gpu_bytes", Json::object()}, {"ram_bytes", result.placement.ram_bytes}, {"disk_bytes", result.placement.disk_bytes}};
+  json["placement"] = {{"gpu_bytes", result.placement.device_bytes}, {"ram_bytes", result.placement.ram_bytes}, {"disk_bytes", result.placement.disk_bytes}};
   json["hf_device_map"] = device_map_json(result.device_map);
   json["timings"] = {{"load_ms", result.load_s * 1e3},
                      {"prefill_ms", g.prefill_s * 1e3},
@@ -96,7 +97,9 @@ Json run_json(const RunResult& result, const MetaGraph& graph) {
 
 std::string run_summary(const RunResult& result) {
   const GenerateResult& g = result.generated;
-  std::string out = fmt::format("weights: {} in RAM", format_binary(result.placement.ram_bytes));
+  std::string out = "weights: ";
+  for (const auto& [device, bytes] : result.placement.device_bytes) out += fmt::format("{} on {}, ", format_binary(bytes), device);
+  out += fmt::format("{} in RAM", format_binary(result.placement.ram_bytes));
   if (result.placement.disk_bytes > 0) {
     out += fmt::format(", {} from disk in every pass through {} of slots", format_binary(result.placement.disk_bytes), format_binary(result.placement.slot_bytes));
   }

@@ -57,8 +57,12 @@ const Device* DeviceTable::find(const std::string& name) const {
   }
   if (name == "cpu") return &cpu_device();
   if (name == "meta") return &meta_device();
+  // Numbers are those of the names, where not all devices are in the table; else they count.
+  for (const Device* d : accelerators_) {
+    if (d->name().ends_with(":" + name)) return d;
+  }
   for (std::size_t i = 0; i < accelerators_.size(); ++i) {
-    if (std::to_string(i) == name) return accelerators_[i];
+    if (std::to_string(i) == name || (i == 0 && accelerators_[i]->name().starts_with(name + ":"))) return accelerators_[i];
   }
   return nullptr;
 }

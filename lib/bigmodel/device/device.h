@@ -60,7 +60,7 @@ class DeviceTable {
   DeviceTable() = default;
   /// The devices must outlive the table and everything placed by it.
   explicit DeviceTable(std::vector<const Device*> accelerators) : accelerators_(std::move(accelerators)) {}
-  /// By name; a bare number n is the n-th accelerator. Null where there is none.
+  /// By name; a bare number n is the accelerator of that number (":n"), else the n-th; "cuda" is the first. Null where there is none.
   const Device* find(const std::string& name) const;
   /// Throws DeviceError naming the devices there are.
   const Device& at(const std::string& name) const;

@@ -15,7 +15,7 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   out.special_dtypes = request.special_dtypes;
   out.cache.context = std::max<std::int64_t>(request.context, 1);
   out.cache.batch = std::max<std::int64_t>(request.batch, 1);
-  out.cache.format = *kv_format(DType::float32);
+  out.cache.format = *kv_format(request.accelerator_bytes.empty() ? DType::float32 : request.cache_dtype);
   out.cache.model_dtype = request.dtype;
   out.cache.engine = CacheEngine::bigmodel;
   out.saved_only = true;
@@ -30,7 +30,9 @@ DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request)
   plan.workspace_dtype = DType::float32;
   const std::int64_t prompt = request.prompt > 0 ? std::min(request.prompt, plan.placement.cache.context) : plan.placement.cache.context;
   plan.prefill_tokens = checked_mul(prompt, plan.placement.cache.batch, "the prompt");
-  plan.budgets = {{std::string("cpu"), std::max<std::int64_t>(request.ram_bytes, 0)}};
+  for (const auto& [number, bytes] : request.accelerator_bytes) plan.budgets.emplace_back(number, std::max<std::int64_t>(bytes, 0));
+  plan.speeds = request.speeds;
+  plan.budgets.push_back({std::string("cpu"), std::max<std::int64_t>(request.ram_bytes, 0)});
   return infer_optimal_map(graph, plan).device_map;
 }
 

@@ -8,12 +8,16 @@
 #include "bigmodel/model/meta_graph.h"
 #include "bigmodel/planning/device_map.h"
 #include "bigmodel/planning/placement.h"
+#include "bigmodel/planning/time_model.h"
 
 namespace bigmodel {
 
 struct AutoMapRequest {
   DType dtype = DType::float32;        ///< what the weights are run in
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of weights that are kept in another one: full tensor name -> dtype
+  std::vector<std::pair<std::int64_t, std::int64_t>> accelerator_bytes;   ///< number of each accelerator that may be used, and what it may take
+  TierSpeeds speeds;                   ///< that decide between devices
+  DType cache_dtype = DType::float32;  ///< of keys and values on accelerators
   std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots
   std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
   std::int64_t prompt = 0;             ///< tokens of each sequence in the first pass, which is one; 0: `context`
@@ -25,7 +29,7 @@ struct AutoMapRequest {
 /// keep classes whole name them.
 PlacementRequest engine_placement(const AutoMapRequest& request);
 
-/// Maps modules to "cpu" and "disk" (planning/optimal_map.h: caches, activations and two streaming slots are counted).
+/// Maps modules to accelerators, "cpu" and "disk" (planning/optimal_map.h: caches, activations and two streaming slots are counted).
 /// Throws CapacityError naming what RAM lacks, FormatError where a size does not fit 64 bits.
 DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request);
 

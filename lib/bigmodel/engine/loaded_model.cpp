@@ -297,7 +297,7 @@ class Dispatcher {
         device.copy_in(memory, bytes);
       }
       settle(slab, memory, device);
-      model_.placement_.device_bytes += slab.size_bytes;
+      model_.placement_.device_bytes[device.name()] += slab.size_bytes;
     }
     if (gpu != nullptr) gpu->finish(Lane::compute);
   }

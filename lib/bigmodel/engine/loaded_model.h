@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,7 +52,7 @@ struct Placement {
   std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
   std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
   std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
-  std::uint64_t device_bytes = 0;     ///< of weights that stay in memory of accelerators
+  std::map<std::string, std::uint64_t> device_bytes;   ///< of weights that stay in memory of accelerators, by device
 };
 
 /// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.

@@ -9,7 +9,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/blocks/embedding.h"
 #include "bigmodel/engine/blocks/linear.h"
-#include "bigmodel/ops/norm.h"
+#include "bigmodel/engine/operations_on.h"
 
 namespace bigmodel {
 namespace {
@@ -56,11 +56,11 @@ LayerNorm::LayerNorm(std::int64_t size, float eps, const TensorHome& home, DType
   register_parameter("bias", {size}, home, dtype);
 }
 
-Tensor LayerNorm::forward(const Arguments& arguments, ForwardState&) {
+Tensor LayerNorm::forward(const Arguments& arguments, ForwardState& state) {
   const Tensor& x = arguments.front();
-  Tensor out(x.shape());
+  Tensor out = beside(x, x.shape());
   const ops::NormWeights weights{&weight_of(*this, "weight", x), &weight_of(*this, "bias", x), eps_, 0.0F};
-  ops::layer_norm(x.f32(), x.rows(), x.width(), weights, out.f32());
+  OperationsOn(x, state)->norm(ops::NormKind::layer, x.data(), x.rows(), x.width(), weights, out.data());
   return out;
 }
 
@@ -70,10 +70,10 @@ RMSNorm::RMSNorm(std::int64_t size, float eps, const TensorHome& home, DType dty
   fill_with_ones(register_parameter("weight", {size}, home, dtype));
 }
 
-Tensor RMSNorm::forward(const Arguments& arguments, ForwardState&) {
+Tensor RMSNorm::forward(const Arguments& arguments, ForwardState& state) {
   const Tensor& x = arguments.front();
-  Tensor out(x.shape());
-  ops::rms_norm(x.f32(), x.rows(), x.width(), {&weight_of(*this, "weight", x), nullptr, eps_, 0.0F}, out.f32());
+  Tensor out = beside(x, x.shape());
+  OperationsOn(x, state)->norm(ops::NormKind::rms, x.data(), x.rows(), x.width(), {&weight_of(*this, "weight", x), nullptr, eps_, 0.0F}, out.data());
   return out;
 }
 
