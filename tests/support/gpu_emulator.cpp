@@ -17,6 +17,7 @@
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -199,9 +200,13 @@ Stack* Machine::take_stack() {
 }
 
 void Machine::prepare(Stack& stack) {
+#if defined(__SANITIZE_ADDRESS__)
+  // Frames that nothing returned from are still marked.
+  ASAN_UNPOISON_MEMORY_REGION(stack.memory, kStackBytes);
+#endif
 #ifdef BIGMODEL_EMULATOR_ASSEMBLY
-  // Six registers, then the address that `ret` takes, then one that is never returned to: at the entry of a function rsp + 8 is a multiple of 16.
-  auto* top = reinterpret_cast<void**>(stack.memory + kStackBytes - 64);
+  // Six registers, then the address that `ret` takes, then one that is never returned to. At the entry of a function rsp + 8 is a multiple of 16.
+  auto* top = reinterpret_cast<void**>(stack.memory + kStackBytes - 64 - 8);
   top[0] = nullptr;
   top[-1] = reinterpret_cast<void*>(&fiber_main);
   for (int i = 2; i <= 7; ++i) top[-i] = nullptr;
@@ -242,10 +247,8 @@ void Machine::suspend(State state, bool ends) {
 }
 
 void Machine::fail(const std::string& message, const Where& at) {
-  error_ = std::make_exception_ptr(EmulatorError("emulator: block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + ", " + std::to_string(blockIdx.z) + "), thread " +
-                                                 std::to_string(current_) + " at " + place(at) + ": " + message));
-  suspend(State::ended, true);
-  std::terminate();
+  throw EmulatorError("emulator: block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + ", " + std::to_string(blockIdx.z) + "), thread " + std::to_string(current_) +
+                      " at " + place(at) + ": " + message);
 }
 
 int Machine::wait_for_block(bool predicate, const Where& at) {
