@@ -27,7 +27,7 @@
 #define __constant__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 /// Blocks run one at a time in each OS thread.
 #define __shared__ static thread_local
 #define BIGMODEL_DYNAMIC_SHARED(T, name) T* const name = reinterpret_cast<T*>(::bigmodel::emulator::dynamic_shared())
