@@ -14,6 +14,16 @@
   extern __shared__ __align__(16) unsigned char bigmodel_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(bigmodel_dynamic_shared)
 
-#elif !defined(BIGMODEL_GPU_EMULATOR)
+#define BIGMODEL_PRAGMA(text) _Pragma(#text)
+/// The loop that follows is unrolled, as a whole or `n` turns at a time.
+#define BIGMODEL_UNROLL _Pragma("unroll")
+#define BIGMODEL_UNROLL_BY(n) BIGMODEL_PRAGMA(unroll n)
+
+#elif defined(BIGMODEL_GPU_EMULATOR)
+
+#define BIGMODEL_UNROLL
+#define BIGMODEL_UNROLL_BY(n)
+
+#else
 #error "kernels are compiled by nvcc, or after tests/support/gpu_emulator.h"
 #endif
