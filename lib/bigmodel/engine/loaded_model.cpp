@@ -264,7 +264,10 @@ class Dispatcher {
       if (k + 1 < pieces.size()) next.prepare(0, pieces[k + 1].size_bytes);
       std::byte* const memory = model_.resident_.back().get();
       read_slab(slab, reader, {memory, static_cast<std::size_t>(slab.size_bytes)});
-      settle(slab, memory, cpu_device());
+      for (const auto& [source, offset] : slab.offsets) {
+        held_.emplace(Key{source, &cpu_device()}, memory + offset);
+        done_ += source->size_bytes();
+      }
       model_.placement_.ram_bytes += slab.size_bytes;
     }
   }
@@ -288,16 +291,21 @@ class Dispatcher {
       const Slab& slab = pieces[k];
       const std::span<std::byte> bytes(s.memory.get(), static_cast<std::size_t>(slab.size_bytes));
       read_slab(slab, reader, bytes);
-      model_.resident_.push_back(device.allocate(slab.size_bytes));
+      const DeviceSlab there = plan_device_slab(slab);
+      model_.resident_.push_back(device.allocate(there.size_bytes));
       std::byte* const memory = model_.resident_.back().get();
-      if (gpu != nullptr) {
-        gpu->queue_copy_in(Lane::compute, memory, bytes);
-        s.done = gpu->record(Lane::compute);
-      } else {
-        device.copy_in(memory, bytes);
+      for (const DeviceSlab::Piece& piece : there.pieces) {
+        const std::span<const std::byte> from = bytes.subspan(static_cast<std::size_t>(piece.slab_offset), static_cast<std::size_t>(piece.size_bytes));
+        if (gpu != nullptr) {
+          gpu->queue_copy_in(Lane::compute, memory + piece.device_offset, from);
+        } else {
+          device.copy_in(memory + piece.device_offset, from);
+        }
+        held_.emplace(Key{piece.source, &device}, memory + piece.device_offset);
+        done_ += piece.size_bytes;
       }
-      settle(slab, memory, device);
-      model_.placement_.device_bytes[device.name()] += slab.size_bytes;
+      if (gpu != nullptr) s.done = gpu->record(Lane::compute);
+      model_.placement_.device_bytes[device.name()] += there.size_bytes;
     }
     if (gpu != nullptr) gpu->finish(Lane::compute);
   }
@@ -305,13 +313,6 @@ class Dispatcher {
   void report() const {
     options_.work.throw_if_stopped();
     options_.work.report("loading", done_, total_);
-  }
-
-  void settle(const Slab& slab, const std::byte* memory, const Device& device) {
-    for (const auto& [source, offset] : slab.offsets) {
-      held_.emplace(Key{source, &device}, memory + offset);
-      done_ += source->size_bytes();
-    }
   }
 
   void set_resident() {
