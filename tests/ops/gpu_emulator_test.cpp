@@ -48,6 +48,12 @@ __global__ void poison_kernel(unsigned* out) {
   held[threadIdx.x] = 7;
 }
 
+__global__ void array_poison_kernel(unsigned* out) {
+  __shared__ unsigned held[32];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = held[threadIdx.x];
+  held[threadIdx.x] = 7;
+}
+
 __global__ void shuffles_kernel(int* out) {
   const int lane = static_cast<int>(threadIdx.x);
   int* row = out + 6 * lane;
@@ -136,7 +142,7 @@ TEST_SUITE("ops/gpu_emulator") {
     CHECK(seen >= 1);
   }
 
-  TEST_CASE("dynamic shared memory exchanges, and is poisoned before each block") {
+  TEST_CASE("shared memory exchanges, and is poisoned before each block") {
     const EmulatedAccelerator device;
     const EmulatorLauncher launcher(device);
     std::vector<int> x(96);
@@ -146,6 +152,8 @@ TEST_SUITE("ops/gpu_emulator") {
     for (int i = 0; i < 96; ++i) CHECK(held.read()[static_cast<std::size_t>(i)] == 95 - i);
     const DeviceArray<unsigned> out(device, 64);
     launcher.launch(&poison_kernel, {.grid_x = 2, .threads = 32, .shared_bytes = 128}, out.data());
+    for (const unsigned v : out.read()) CHECK(v == 0xFFFFFFFFU);
+    launcher.launch(&array_poison_kernel, {.grid_x = 2, .threads = 32}, out.data());
     for (const unsigned v : out.read()) CHECK(v == 0xFFFFFFFFU);
   }
 

@@ -463,19 +463,19 @@ EmulatedCounts EmulatedAccelerator::counts() const {
   return counts_;
 }
 
-void EmulatedAccelerator::launch(const ops::LaunchShape& shape, std::function<void()> body) const {
+void EmulatedAccelerator::launch(const ops::LaunchShape& shape, std::function<void()> body, const void* kernel) const {
   if (shape.grid_x == 0 || shape.grid_y == 0 || shape.grid_z == 0 || shape.grid_x > 0x7FFFFFFFU || shape.grid_y > 65535 || shape.grid_z > 65535 || shape.threads == 0 ||
       shape.threads > 1024 || shape.shared_bytes > most_shared_bytes(options_.capability)) {
     throw DeviceError(fmt::format("device {}: a launch of {} x {} x {} blocks of {} threads with {} bytes of shared memory is beyond the hardware", options_.name, shape.grid_x, shape.grid_y,
                                   shape.grid_z, shape.threads, shape.shared_bytes));
   }
-  submit(Lane::compute, [this, shape, body = std::move(body)] {
+  submit(Lane::compute, [this, shape, body = std::move(body), kernel] {
     {
       const std::lock_guard lock(mutex_);
       ++counts_.launches;
     }
     const Open open(*this);
-    emulator::run({shape.grid_x, shape.grid_y, shape.grid_z, shape.threads, shape.shared_bytes, order_, options_.capability}, body);
+    emulator::run({shape.grid_x, shape.grid_y, shape.grid_z, shape.threads, shape.shared_bytes, order_, options_.capability, kernel}, body);
   });
 }
 

@@ -70,8 +70,8 @@ class EmulatedAccelerator : public Accelerator {
   EmulatedCounts counts() const;
   /// Whether `at` lies in memory that is given out, or in pinned RAM.
   bool owns(const void* at) const;
-  /// Queues a kernel of this device. Throws DeviceError where the shape is beyond what its hardware takes.
-  void launch(const ops::LaunchShape& shape, std::function<void()> body) const;
+  /// Queues a kernel of this device; `kernel`: its address, for emulator::Grid. Throws DeviceError where the shape is beyond what its hardware takes.
+  void launch(const ops::LaunchShape& shape, std::function<void()> body, const void* kernel = nullptr) const;
   /// Order of lanes and blocks from now on.
   void set_order(unsigned order) const { order_ = order; }
 
@@ -125,7 +125,7 @@ class EmulatorLauncher {
     static_assert((std::size_t{0} + ... + sizeof(P)) <= 4000, "arguments of a kernel have 4 KiB");
     const std::tuple<std::remove_cv_t<P>...> held(std::forward<A>(arguments)...);
     std::apply([&](const auto&... each) { (check(each), ...); }, held);
-    device_->launch(shape, [kernel, held] { std::apply(kernel, held); });
+    device_->launch(shape, [kernel, held] { std::apply(kernel, held); }, reinterpret_cast<const void*>(kernel));
   }
 
  private:

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/kernel_symbols.h"
+
 #if defined(__x86_64__) && !defined(BIGMODEL_EMULATOR_UCONTEXT)
 #define BIGMODEL_EMULATOR_ASSEMBLY 1
 #else
@@ -141,6 +143,7 @@ class Machine {
 
   Grid grid_;
   const std::function<void()>* body_ = nullptr;
+  std::vector<std::span<std::byte>> arrays_;
   bool busy_ = false;
   bool deep_ = false;
   std::unique_ptr<std::byte[]> shared_store_;
@@ -346,6 +349,7 @@ std::string Machine::who_waits() const {
 void Machine::run_block() {
   // Poison: not-a-numbers that no kernel makes.
   std::memset(shared_.get(), 0xFF, grid_.shared_bytes);
+  for (const std::span<std::byte> array : arrays_) std::memset(array.data(), 0xFF, array.size());
   head_ = tail_ = finished_ = at_block_ = 0;
   predicates_ = 0;
   for (unsigned w = 0; w * 32 < grid_.threads; ++w) {
@@ -381,6 +385,7 @@ void Machine::run(const Grid& grid, const std::function<void()>& body) {
   busy_ = true;
   grid_ = grid;
   body_ = &body;
+  arrays_ = grid.kernel == nullptr ? std::vector<std::span<std::byte>>() : shared_arrays(grid.kernel);
   deep_ = grid.order % 2 == 1;
   random_.seed(grid.order);
 #if defined(__SANITIZE_THREAD__)

@@ -77,6 +77,8 @@ struct Grid {
   /// Others: by chance with this seed, in one of the two manners.
   unsigned order = 0;
   int capability = 90;
+  /// The kernel's address: its shared arrays are poisoned before each block. Null: they are not.
+  const void* kernel = nullptr;
 };
 
 /// Runs body() for every thread of every block. Throws EmulatorError, and what body throws.
