@@ -96,6 +96,7 @@ void switch_context(Context& from, Context& to, [[maybe_unused]] bool ends) {
 
 struct Stack {
   std::byte* memory = nullptr;
+  std::byte* top = nullptr;
   Context context;
 };
 
@@ -134,6 +135,8 @@ class Machine {
   void run_block();
   void resume(unsigned thread);
   void suspend(State state, bool ends = false);
+  /// Makes a thread the current one.
+  Context& choose(unsigned thread);
   void push(unsigned thread) { queue_[tail_++ % kMostThreads] = static_cast<std::uint16_t>(thread); }
   unsigned pop() { return deep_ ? queue_[--tail_ % kMostThreads] : queue_[head_++ % kMostThreads]; }
   Stack* take_stack();
@@ -168,10 +171,10 @@ class Machine {
   std::mt19937 random_;
 };
 
-Machine& machine() {
-  static thread_local Machine the_machine;
-  return the_machine;
-}
+/// Of the thread that runs a launch.
+constinit thread_local Machine* running = nullptr;
+
+Machine& machine() { return *running; }
 
 std::string place(const Where& at) { return std::string(at.file_name()) + ":" + std::to_string(at.line()); }
 
@@ -189,6 +192,8 @@ Stack* Machine::take_stack() {
     void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     made->memory = static_cast<std::byte*>(memory);
+    // Tops at one distance from each other would share few sets of the caches.
+    made->top = made->memory + kStackBytes - 64 - stacks_.size() * 576 % 32768;
     made->context.stack_bottom = memory;
     made->context.stack_bytes = kStackBytes;
 #if defined(__SANITIZE_THREAD__)
@@ -209,7 +214,7 @@ void Machine::prepare(Stack& stack) {
 #endif
 #ifdef BIGMODEL_EMULATOR_ASSEMBLY
   // Six registers, then the address that `ret` takes, then one that is never returned to. At the entry of a function rsp + 8 is a multiple of 16.
-  auto* top = reinterpret_cast<void**>(stack.memory + kStackBytes - 64 - 8);
+  auto* top = reinterpret_cast<void**>(stack.top - 8);
   top[0] = nullptr;
   top[-1] = reinterpret_cast<void*>(&fiber_main);
   for (int i = 2; i <= 7; ++i) top[-i] = nullptr;
@@ -245,8 +250,27 @@ void Machine::enter() {
 }
 
 void Machine::suspend(State state, bool ends) {
-  state_[current_] = state;
-  switch_context(stack_of_[current_]->context, scheduler_, ends);
+  const unsigned thread = current_;
+  state_[thread] = state;
+  Context& mine = stack_of_[thread]->context;
+  if (ends || head_ == tail_) {
+    switch_context(mine, scheduler_, ends);
+  } else {
+    // Straight to who is next. (A thread that ends cannot: its stack is taken back first.)
+    Context& next = choose(pop());
+    switch_context(mine, next, false);
+  }
+}
+
+Context& Machine::choose(unsigned thread) {
+  current_ = thread;
+  threadIdx = {thread, 0, 0};
+  if (stack_of_[thread] == nullptr) {
+    stack_of_[thread] = take_stack();
+    prepare(*stack_of_[thread]);
+  }
+  state_[thread] = State::ready;
+  return stack_of_[thread]->context;
 }
 
 void Machine::fail(const std::string& message, const Where& at) {
@@ -312,18 +336,11 @@ void Machine::meet(std::uint32_t mask, void* mine, Exchange exchange, const Wher
 }
 
 void Machine::resume(unsigned thread) {
-  current_ = thread;
-  threadIdx = {thread, 0, 0};
-  if (stack_of_[thread] == nullptr) {
-    stack_of_[thread] = take_stack();
-    prepare(*stack_of_[thread]);
-  }
-  state_[thread] = State::ready;
-  Stack* stack = stack_of_[thread];
-  switch_context(scheduler_, stack->context, false);
-  if (state_[thread] == State::ended) {
-    free_.push_back(stack);
-    stack_of_[thread] = nullptr;
+  switch_context(scheduler_, choose(thread), false);
+  // Who comes back here need not be who was sent.
+  if (state_[current_] == State::ended) {
+    free_.push_back(stack_of_[current_]);
+    stack_of_[current_] = nullptr;
   }
 }
 
@@ -410,7 +427,11 @@ void Machine::run(const Grid& grid, const std::function<void()>& body) {
 
 }  // namespace
 
-void run(const Grid& grid, const std::function<void()>& body) { machine().run(grid, body); }
+void run(const Grid& grid, const std::function<void()>& body) {
+  static thread_local Machine the_machine;
+  running = &the_machine;
+  the_machine.run(grid, body);
+}
 std::byte* dynamic_shared() { return machine().shared(); }
 int capability() { return machine().capability(); }
 void fail(const std::string& message, const Where& at) { machine().fail(message, at); }

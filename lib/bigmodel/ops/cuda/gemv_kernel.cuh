@@ -164,7 +164,7 @@ __device__ __forceinline__ float4 load_four(const float* at, bool aligned) {
 
 /// Sums of kOuts outputs for kRows rows over this lane's pieces. Every sum has its own order, by the piece alone.
 template <class Weights, int kRows, int kOuts, int kAhead>
-__device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[kOuts], const float* x, const int (&row_of_x)[kRows], int in, int piece, int step, float (&sum)[kOuts][kRows]) {
+__device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[kOuts], const float* x, const int (&row_of_x)[kRows], int in, int piece, int step, float (&sum)[kOuts * kRows]) {
   const bool aligned = is_aligned(x, 16) && in % 4 == 0;
   const int pieces = Weights::pieces(in);
   const auto add = [&](const typename Weights::Raw (&raw)[kOuts], int p) {
@@ -178,7 +178,7 @@ __device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[
       if (Weights::second(p) < in) b = load_four(x + (row_of_x[r] + Weights::second(p)), aligned);
       BIGMODEL_UNROLL
       for (int o = 0; o < kOuts; ++o) {
-        float part = Weights::kFactors ? 0.0F : sum[o][r];
+        float part = Weights::kFactors ? 0.0F : sum[o * kRows + r];
         part = fmaf(v[o][0], a.x, part);
         part = fmaf(v[o][1], a.y, part);
         part = fmaf(v[o][2], a.z, part);
@@ -187,7 +187,7 @@ __device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[
         part = fmaf(v[o][5], b.y, part);
         part = fmaf(v[o][6], b.z, part);
         part = fmaf(v[o][7], b.w, part);
-        sum[o][r] = Weights::kFactors ? fmaf(factor[o], part, sum[o][r]) : part;
+        sum[o * kRows + r] = Weights::kFactors ? fmaf(factor[o], part, sum[o * kRows + r]) : part;
       }
     }
   };
@@ -211,7 +211,7 @@ __device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[
 
 /// The same, element by element, for rows that lie anyhow.
 template <class Weights, int kRows, int kOuts>
-__device__ __forceinline__ void gemv_elements(const std::byte* const (&rows_of_w)[kOuts], const float* x, const int (&row_of_x)[kRows], int in, int element, int step, float (&sum)[kOuts][kRows]) {
+__device__ __forceinline__ void gemv_elements(const std::byte* const (&rows_of_w)[kOuts], const float* x, const int (&row_of_x)[kRows], int in, int element, int step, float (&sum)[kOuts * kRows]) {
   for (int i = element; i < in; i += step) {
     float v[kOuts];
     BIGMODEL_UNROLL
@@ -220,7 +220,7 @@ __device__ __forceinline__ void gemv_elements(const std::byte* const (&rows_of_w
     for (int r = 0; r < kRows; ++r) {
       const float of_x = __ldg(x + (row_of_x[r] + i));
       BIGMODEL_UNROLL
-      for (int o = 0; o < kOuts; ++o) sum[o][r] = fmaf(v[o], of_x, sum[o][r]);
+      for (int o = 0; o < kOuts; ++o) sum[o * kRows + r] = fmaf(v[o], of_x, sum[o * kRows + r]);
     }
   }
 }
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(kGemvWarps * 32, kRows == 1 ? 3 : 2) gemv_kern
 
   GemvPart part = work.parts[0];
   std::int64_t first = 0;
-  float sum[kOuts][kRows] = {};
+  float sum[kOuts * kRows] = {};   // of output o and row r at o * kRows + r
   if (works) {
     if (!work.gated) {
       BIGMODEL_UNROLL
@@ -263,18 +263,9 @@ __global__ void __launch_bounds__(kGemvWarps * 32, kRows == 1 ? 3 : 2) gemv_kern
       gemv_elements<Weights, kRows, kOuts>(rows_of_w, work.x, row_of_x, static_cast<int>(work.in), mine, step, sum);
     }
   }
-  BIGMODEL_UNROLL
-  for (int o = 0; o < kOuts; ++o) {
-    BIGMODEL_UNROLL
-    for (int r = 0; r < kRows; ++r) sum[o][r] = warp_sum(sum[o][r]);
-  }
-  if (lane == 0) {
-    BIGMODEL_UNROLL
-    for (int o = 0; o < kOuts; ++o) {
-      BIGMODEL_UNROLL
-      for (int r = 0; r < kRows; ++r) partial[warp][o * kRows + r] = sum[o][r];
-    }
-  }
+  const float mine = warp_sums<kOuts * kRows>(sum);
+  constexpr int kLanesOfSum = 32 / (kOuts * kRows);
+  if (lane % kLanesOfSum == 0) partial[warp][lane / kLanesOfSum] = mine;
   __syncthreads();
   // The first warp of a group finishes: a lane per row and output.
   if (!works || in_group != 0) return;

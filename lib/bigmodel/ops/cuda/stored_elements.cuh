@@ -125,4 +125,24 @@ __device__ __forceinline__ float warp_sum(float v) {
   return v;
 }
 
+/// Sums of kCount values (a power of 2, at most 32) over the lanes of a warp, each in the order of warp_sum: lane l gets that of value l / (32 / kCount).
+/// Lanes halve what they keep before they pass on: as many shuffles as values, not five times as many.
+template <int kCount>
+__device__ __forceinline__ float warp_sums(float (&v)[kCount]) {
+  static_assert(kCount >= 1 && kCount <= 32 && (kCount & (kCount - 1)) == 0);
+  int by = 16;
+  BIGMODEL_UNROLL
+  for (int half = kCount / 2; half > 0; half /= 2, by /= 2) {
+    const bool upper = (threadIdx.x & static_cast<unsigned>(by)) != 0;
+    BIGMODEL_UNROLL
+    for (int i = 0; i < half; ++i) {
+      const float kept = upper ? v[i + half] : v[i], given = upper ? v[i] : v[i + half];
+      v[i] = kept + __shfl_xor_sync(0xFFFFFFFFU, given, by);
+    }
+  }
+  float sum = v[0];
+  for (; by > 0; by /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, by);
+  return sum;
+}
+
 }  // namespace bigmodel::ops
