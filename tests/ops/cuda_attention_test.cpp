@@ -2,7 +2,8 @@
 // Kernels of attention and of caches, in the emulator: against the definition in double, and against the CPU.
 #include "support/emulated_accelerator.h"
 // The emulator's words come first.
-#include "bigmodel/ops/cuda/attention_kernels.cuh"
+#include "bigmodel/ops/cuda/attention_shapes.h"
+#include "bigmodel/ops/cuda/element_values.cuh"
 
 #include <doctest/doctest.h>
 

@@ -62,9 +62,7 @@ __global__ void __launch_bounds__(kSplitKeys) attend_split(AttentionWork work, S
   float dots[kRows] = {};
   if (key >= from && key < end) {
     const Bytes* at = reinterpret_cast<const Bytes*>(in.k) + ((b * in.kv_heads + kv) * in.capacity + key) * Row::bytes(dim);
-#ifdef __CUDACC__
-#pragma unroll 4
-#endif
+    BIGMODEL_UNROLL_BY(4)
     for (int d = 0; d < padded; d += kEight) {
       float k[kEight];
       Row::load(at, d, dim, work.aligned_keys, k);
@@ -126,9 +124,7 @@ __global__ void __launch_bounds__(kSplitKeys) attend_split(AttentionWork work, S
     float sums[kRows][kEight] = {};
     if (lead < at_once) {
       const Bytes* at = reinterpret_cast<const Bytes*>(in.v) + (b * in.kv_heads + kv) * in.capacity * Row::bytes(width);
-#ifdef __CUDACC__
-#pragma unroll 4
-#endif
+      BIGMODEL_UNROLL_BY(4)
       for (int n = lead; n < kSplitKeys; n += at_once) {
         if (begin + n < from || begin + n >= end) continue;
         float v[kEight];

@@ -84,9 +84,7 @@ __global__ void __launch_bounds__(128) attend_tile(AttentionWork work) {
         for (int e = 0; e < kEight; ++e) of_keys[n / 4 * kStride + n % 4 * kEight + e] = piece[e];
       }
       __syncthreads();
-#ifdef __CUDACC__
-#pragma unroll 2
-#endif
+      BIGMODEL_UNROLL_BY(2)
       for (int d = 0; d < kFloatTileStep; d += 4) {
         float4 b[4];
         BIGMODEL_UNROLL
@@ -131,9 +129,7 @@ __global__ void __launch_bounds__(128) attend_tile(AttentionWork work) {
     }
     __syncwarp();
     const int there = static_cast<int>(min(static_cast<std::int64_t>(kTileKeys), tile.end - key));
-#ifdef __CUDACC__
-#pragma unroll 2
-#endif
+    BIGMODEL_UNROLL_BY(2)
     for (int n = 0; n < there; ++n) {
       float values[4];
       BIGMODEL_UNROLL
@@ -247,9 +243,7 @@ __global__ void __launch_bounds__(128) attend_tile_mma(AttentionWork work) {
       stage_rows(k + key * dim, there, step, dim, work.aligned_keys, of_keys);
       __syncthreads();
       const int depth = min(kMmaTileStep, dim - step);
-#ifdef __CUDACC__
-#pragma unroll 2
-#endif
+      BIGMODEL_UNROLL_BY(2)
       for (int d = 0; d < depth; d += 16) {
         const std::uint16_t* from = of_queries + row * kStride + d + 2 * t;
         const unsigned a[4] = {word(from), word(from + 8 * kStride), word(from + 8), word(from + 8 * kStride + 8)};

@@ -4,20 +4,15 @@
 
 #include <math.h>
 
+#include <string>
+
 #include "bigmodel/core/dtype.h"
+#include "bigmodel/core/error.h"
+#include "bigmodel/core/tensor_view.h"
 #include "bigmodel/ops/cuda/element_values.cuh"
 
 #ifndef __CUDACC__
 #include <cstdlib>
-#endif
-
-/// nvcc's `#pragma unroll`, which g++ does not know.
-#ifndef BIGMODEL_UNROLL
-#ifdef __CUDACC__
-#define BIGMODEL_UNROLL _Pragma("unroll")
-#else
-#define BIGMODEL_UNROLL
-#endif
 #endif
 
 /// For what is rare in a kernel, or would be many times in it: every copy costs time of the compiler.
@@ -42,8 +37,9 @@ __device__ __forceinline__ uint4 load_words(const void* at) {
   return *static_cast<const uint4*>(at);
 }
 
-// Formats of a row. bytes(n): of n elements. load(row, i, count, aligned, v): the elements i .. i + 7 of a row of `count`, zeros beyond its end; i is a multiple of
-// 8, `aligned` promises that the row begins at a multiple of 16 bytes. one(row, i): a single element.
+// Formats of a row. bytes(n): of n elements. one(row, i): a single element. whole(row, i, v): the elements i .. i + 7, which are all there; they begin at a
+// multiple of 16 bytes, or i at a multiple of 8 in a block. load(row, i, count, aligned, v): the same for a row of `count`, with zeros beyond its end, and from
+// anywhere unless `aligned` (which for blocks makes no difference).
 
 struct F32Row {
   static constexpr DType kType = DType::float32;
@@ -51,15 +47,15 @@ struct F32Row {
   __device__ __forceinline__ static std::int64_t bytes(std::int64_t count) { return count * 4; }
   __device__ __forceinline__ static float one(const Bytes* row, std::int64_t i) { return reinterpret_cast<const float*>(row)[i]; }
   __device__ __forceinline__ static void store(Bytes* row, std::int64_t i, float x) { reinterpret_cast<float*>(row)[i] = x; }
+  __device__ __forceinline__ static void whole(const Bytes* row, std::int64_t i, float (&v)[kEight]) {
+    const uint4 low = load_words(row + i * 4);
+    const uint4 high = load_words(row + i * 4 + 16);
+    const unsigned words[kEight] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    BIGMODEL_UNROLL
+    for (int n = 0; n < kEight; ++n) v[n] = __uint_as_float(words[n]);
+  }
   __device__ __forceinline__ static void load(const Bytes* row, std::int64_t i, std::int64_t count, bool aligned, float (&v)[kEight]) {
-    if (aligned && i + kEight <= count) {
-      const uint4 low = load_words(row + i * 4);
-      const uint4 high = load_words(row + i * 4 + 16);
-      const unsigned words[kEight] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-      BIGMODEL_UNROLL
-      for (int n = 0; n < kEight; ++n) v[n] = __uint_as_float(words[n]);
-      return;
-    }
+    if (aligned && i + kEight <= count) return whole(row, i, v);
     BIGMODEL_UNROLL
     for (int n = 0; n < kEight; ++n) v[n] = i + n < count ? one(row, i + n) : 0.0F;
   }
@@ -73,17 +69,17 @@ struct HalfRow {
   __device__ __forceinline__ static std::int64_t bytes(std::int64_t count) { return count * 2; }
   __device__ __forceinline__ static float one(const Bytes* row, std::int64_t i) { return Half::wide(reinterpret_cast<const std::uint16_t*>(row)[i]); }
   __device__ __forceinline__ static void store(Bytes* row, std::int64_t i, float x) { reinterpret_cast<std::uint16_t*>(row)[i] = Half::narrow(x); }
-  __device__ __forceinline__ static void load(const Bytes* row, std::int64_t i, std::int64_t count, bool aligned, float (&v)[kEight]) {
-    if (aligned && i + kEight <= count) {
-      const uint4 pairs = load_words(row + i * 2);
-      const unsigned words[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
-      BIGMODEL_UNROLL
-      for (int n = 0; n < 4; ++n) {
-        v[2 * n] = Half::wide(words[n] & 0xFFFFU);
-        v[2 * n + 1] = Half::wide(words[n] >> 16);
-      }
-      return;
+  __device__ __forceinline__ static void whole(const Bytes* row, std::int64_t i, float (&v)[kEight]) {
+    const uint4 pairs = load_words(row + i * 2);
+    const unsigned words[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
+    BIGMODEL_UNROLL
+    for (int n = 0; n < 4; ++n) {
+      v[2 * n] = Half::wide(words[n] & 0xFFFFU);
+      v[2 * n + 1] = Half::wide(words[n] >> 16);
     }
+  }
+  __device__ __forceinline__ static void load(const Bytes* row, std::int64_t i, std::int64_t count, bool aligned, float (&v)[kEight]) {
+    if (aligned && i + kEight <= count) return whole(row, i, v);
     BIGMODEL_UNROLL
     for (int n = 0; n < kEight; ++n) v[n] = i + n < count ? one(row, i + n) : 0.0F;
   }
@@ -107,11 +103,11 @@ struct Q8Row {
   static constexpr bool kBlocks = true;
   __device__ __forceinline__ static std::int64_t bytes(std::int64_t count) { return count / 32 * 34; }
   __device__ __forceinline__ static void load(const Bytes* row, std::int64_t i, std::int64_t count, bool, float (&v)[kEight]) {
-    if (i >= count) {
-      BIGMODEL_UNROLL
-      for (int n = 0; n < kEight; ++n) v[n] = 0;
-      return;
-    }
+    if (i < count) return whole(row, i, v);
+    BIGMODEL_UNROLL
+    for (int n = 0; n < kEight; ++n) v[n] = 0;
+  }
+  __device__ __forceinline__ static void whole(const Bytes* row, std::int64_t i, float (&v)[kEight]) {
     const auto* block = reinterpret_cast<const std::uint16_t*>(row + i / 32 * 34);
     const float factor = f16_to_float(block[0]);
     const std::uint16_t* pairs = block + 1 + i % 32 / 2;
@@ -133,11 +129,11 @@ struct Q4Row {
   static constexpr bool kBlocks = true;
   __device__ __forceinline__ static std::int64_t bytes(std::int64_t count) { return count / 32 * 18; }
   __device__ __forceinline__ static void load(const Bytes* row, std::int64_t i, std::int64_t count, bool, float (&v)[kEight]) {
-    if (i >= count) {
-      BIGMODEL_UNROLL
-      for (int n = 0; n < kEight; ++n) v[n] = 0;
-      return;
-    }
+    if (i < count) return whole(row, i, v);
+    BIGMODEL_UNROLL
+    for (int n = 0; n < kEight; ++n) v[n] = 0;
+  }
+  __device__ __forceinline__ static void whole(const Bytes* row, std::int64_t i, float (&v)[kEight]) {
     const auto* block = reinterpret_cast<const std::uint16_t*>(row + i / 32 * 18);
     const float factor = f16_to_float(block[0]);
     const std::uint16_t* pairs = block + 1 + i % 16 / 2;
@@ -166,6 +162,15 @@ struct SmallTensor {
     return F16Row::one(data, i);
   }
 };
+
+/// Throws UnsupportedError naming `what` for other dtypes. Null: not there.
+inline SmallTensor small(const TensorView* tensor, const char* what) {
+  if (tensor == nullptr) return {};
+  if (tensor->dtype != DType::float32 && tensor->dtype != DType::bfloat16 && tensor->dtype != DType::float16) {
+    throw UnsupportedError(std::string(what) + ": expected float32, bfloat16 or float16, got " + std::string(name(tensor->dtype)));
+  }
+  return {reinterpret_cast<const Bytes*>(tensor->data), tensor->dtype};
+}
 
 /// Sum over a warp, the same in every lane.
 __device__ __forceinline__ float warp_sum(float x) {
