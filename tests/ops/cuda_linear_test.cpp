@@ -92,7 +92,7 @@ struct Case {
   std::size_t offset_bytes = 0;
 };
 
-double linear_off(const EmulatedAccelerator& device, const ops::MatrixProduct* products, DType dtype, const Case& c, bool ends, bool bf16 = false) {
+double linear_off(const EmulatedAccelerator& device, const ops::MatrixProduct* products, DType dtype, const Case& c, bool ends, bool bf16 = false, bool biased = true) {
   const ops::KernelOps<EmulatorLauncher> ops(device, EmulatorLauncher(device), products);
   const std::vector<float> x = random_floats(c.rows * c.in, 1);
   const StoredTensor w(device, dtype, {c.out, c.in}, 2, c.offset_bytes), bias(device, DType::float16, {c.out}, 3);
@@ -104,8 +104,8 @@ double linear_off(const EmulatedAccelerator& device, const ops::MatrixProduct* p
     end.residual = y.data();
     end.scale = 0.5F;
   }
-  ops.linear(dx.data(), c.rows, w.view, ends ? &bias.view : nullptr, y.data(), end);
-  Wanted wanted = product(x, c.rows, c.in, c.out, ends ? bias.values.data() : nullptr, [&](std::int64_t o, std::int64_t i) { return w.values[static_cast<std::size_t>(o * c.in + i)]; });
+  ops.linear(dx.data(), c.rows, w.view, ends && biased ? &bias.view : nullptr, y.data(), end);
+  Wanted wanted = product(x, c.rows, c.in, c.out, ends && biased ? bias.values.data() : nullptr, [&](std::int64_t o, std::int64_t i) { return w.values[static_cast<std::size_t>(o * c.in + i)]; });
   if (ends) {
     for (std::size_t i = 0; i < before.size(); ++i) {
       wanted.value[i] = static_cast<double>(before[i]) + 0.5 * wanted.value[i];
@@ -251,11 +251,12 @@ TEST_SUITE("ops/cuda_linear") {
           CAPTURE(name(dtype));
           CHECK(linear_off(device, &products, dtype, {9, 64, 33}, ends) <= 1);
           CHECK(linear_off(device, &products, dtype, {9, 64, 33}, ends, true) <= 1);
+          CHECK(linear_off(device, &products, dtype, {10, 64, 33}, ends, false, false) <= 1);
         }
       }
       if (!refuses) {
         CHECK(products.calls[DType::bfloat16] == 2);
-        CHECK(products.calls[DType::float32] == 18);
+        CHECK(products.calls[DType::float32] == 28);
       }
     }
   }

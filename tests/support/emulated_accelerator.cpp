@@ -8,6 +8,13 @@
 #include <deque>
 #include <thread>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) static_cast<void>(0)
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) static_cast<void>(0)
+#endif
+
 namespace bigmodel::test {
 namespace {
 
@@ -213,6 +220,7 @@ EmulatedAccelerator::EmulatedAccelerator(EmulatedOptions options) : options_(std
 EmulatedAccelerator::~EmulatedAccelerator() {
   copy_.reset();
   compute_.reset();
+  ASAN_UNPOISON_MEMORY_REGION(arena_, options_.memory_bytes);
   munmap(arena_, options_.memory_bytes);
 }
 
@@ -243,8 +251,11 @@ std::shared_ptr<std::byte[]> EmulatedAccelerator::allocate(std::uint64_t size_by
   }
   submit(Lane::compute, [this, at, size_bytes, room] {
     const Open open(*this);
+    // The address sanitizer, where it is there, sees reads behind the end as well.
+    ASAN_UNPOISON_MEMORY_REGION(at, room);
     std::memset(at, 0xFF, size_bytes);
     std::memset(at + size_bytes, static_cast<int>(kRedByte), room - size_bytes);
+    ASAN_POISON_MEMORY_REGION(at + size_bytes, room - size_bytes);
   });
   std::shared_ptr<std::byte[]> memory(at, [this, size_bytes](std::byte* p) { free(p, size_bytes); });
   const std::lock_guard lock(mutex_);
@@ -256,6 +267,7 @@ void EmulatedAccelerator::free(std::byte* at, std::uint64_t size_bytes) const {
   const std::uint64_t room = room_of(size_bytes);
   if (!options_.deferred) {
     const Open open(*this);
+    ASAN_UNPOISON_MEMORY_REGION(at, room);
     for (std::uint64_t i = size_bytes; i < room; ++i) {
       if (at[i] != kRedByte) {
         // A destructor cannot throw, and nothing that is written beyond its memory may pass.
@@ -264,6 +276,7 @@ void EmulatedAccelerator::free(std::byte* at, std::uint64_t size_bytes) const {
       }
     }
     std::memset(at, 0xFF, size_bytes);
+    ASAN_POISON_MEMORY_REGION(at, room);
   }
   const std::lock_guard lock(mutex_);
   const auto offset = static_cast<std::uint64_t>(at - arena_);

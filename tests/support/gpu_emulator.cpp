@@ -180,8 +180,10 @@ std::string place(const Where& at) { return std::string(at.file_name()) + ":" + 
 
 void fiber_main() {
 #if defined(__SANITIZE_ADDRESS__)
+  // Where the first fiber comes from is the thread's own stack, which is not known otherwise.
   Context& back = machine().scheduler();
-  __sanitizer_finish_switch_fiber(nullptr, &back.stack_bottom, &back.stack_bytes);
+  const bool is_known = back.stack_bottom != nullptr;
+  __sanitizer_finish_switch_fiber(nullptr, is_known ? nullptr : &back.stack_bottom, is_known ? nullptr : &back.stack_bytes);
 #endif
   machine().enter();
 }
