@@ -14,6 +14,7 @@
 #include "bigmodel/core/listed.h"
 #include "bigmodel/device/accelerator.h"
 #include "bigmodel/engine/binder.h"
+#include "bigmodel/engine/device_streamed_weights.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/module_places.h"
 #include "bigmodel/engine/prefetched_weights.h"
@@ -213,8 +214,6 @@ class Dispatcher {
           if (t.use == TensorUse::read && t.meta->persistent) missing.push_back(t.full_name);
         } else if (!t.meta->persistent || places_.tier(m, t.full_name) == Tier::resident) {
           want(source, places_.device(m));
-        } else if (places_.tier(m, t.full_name) == Tier::ram) {
-          want(source, cpu_device());
         }
       }
     });
@@ -283,7 +282,7 @@ class Dispatcher {
       std::shared_ptr<DeviceEvent> done;
     };
     Staging staging[2];
-    for (Staging& s : staging) s.memory = gpu != nullptr ? gpu->allocate_pinned(most) : read_memory(0, most);
+    for (Staging& s : staging) s.memory = gpu != nullptr ? pinned_slab_memory(*gpu, most) : read_memory(0, most);
     for (std::size_t k = 0; k < pieces.size(); ++k) {
       report();
       Staging& s = staging[k % 2];
@@ -294,17 +293,18 @@ class Dispatcher {
       const DeviceSlab there = plan_device_slab(slab);
       model_.resident_.push_back(device.allocate(there.size_bytes));
       std::byte* const memory = model_.resident_.back().get();
-      for (const DeviceSlab::Piece& piece : there.pieces) {
-        const std::span<const std::byte> from = bytes.subspan(static_cast<std::size_t>(piece.slab_offset), static_cast<std::size_t>(piece.size_bytes));
-        if (gpu != nullptr) {
-          gpu->queue_copy_in(Lane::compute, memory + piece.device_offset, from);
-        } else {
-          device.copy_in(memory + piece.device_offset, from);
+      if (gpu != nullptr) {
+        queue_slab(there, *gpu, Lane::compute, bytes.data(), memory);
+        s.done = gpu->record(Lane::compute);
+      } else {
+        for (const DeviceSlab::Piece& p : there.pieces) {
+          device.copy_in(memory + p.device_offset, bytes.subspan(static_cast<std::size_t>(p.slab_offset), static_cast<std::size_t>(p.size_bytes)));
         }
-        held_.emplace(Key{piece.source, &device}, memory + piece.device_offset);
-        done_ += piece.size_bytes;
       }
-      if (gpu != nullptr) s.done = gpu->record(Lane::compute);
+      for (const auto& [source, offset] : there.offsets) {
+        held_.emplace(Key{source, &device}, memory + offset);
+        done_ += source->size_bytes();
+      }
       model_.placement_.device_bytes[device.name()] += there.size_bytes;
     }
     if (gpu != nullptr) gpu->finish(Lane::compute);
@@ -403,20 +403,38 @@ class Dispatcher {
   }
 
   void stream_to_accelerators(const std::vector<Unit>& all) {
+    std::map<const Accelerator*, std::vector<Unit>> by_device;
     for (const Unit& unit : all) {
-      if (unit.device->accelerator() == nullptr) continue;
-      StateDict sleeping;
-      TensorReader reader(model_.checkpoint_, disk_);
-      for (ModuleTensor* t : unit.tensors) {
-        const WeightSource* source = model_.store_->find(t->full_name);
-        const std::shared_ptr<std::byte[]> memory = cpu_device().allocate(source->size_bytes());
-        read_source(*source, reader, {memory.get(), static_cast<std::size_t>(source->size_bytes())});
-        sleeping.emplace_back(t->full_name, StoredTensor{{source->dtype, source->shape, memory.get()}, &cpu_device(), memory});
-        t->tie = nullptr;
+      if (const Accelerator* gpu = unit.device->accelerator()) by_device[gpu].push_back(unit);
+    }
+    TensorReader reader(model_.checkpoint_, disk_);
+    for (const auto& [gpu, units] : by_device) {
+      std::vector<StreamedSlab> slabs;
+      for (const Unit& unit : units) {
+        StreamedSlab slab{plan_device_slab(plan_slab(sources_of(unit))), nullptr};
+        const Slab& in_ram = slab.layout.slab;
+        if (unit.tier == Tier::ram) {
+          report();
+          slab.pinned = pinned_slab_memory(*gpu, in_ram.size_bytes);
+          read_slab(in_ram, reader, {slab.pinned.get(), static_cast<std::size_t>(in_ram.size_bytes)});
+          model_.placement_.ram_bytes += in_ram.size_bytes;
+        } else {
+          model_.placement_.disk_bytes += in_ram.read_bytes;
+        }
+        slabs.push_back(std::move(slab));
       }
-      auto names = std::make_shared<std::unordered_set<std::string>>();
-      for (const auto& [name, tensor] : sleeping) names->insert(name);
-      attach(unit, std::make_shared<StateDictWeights>(sleeping), [names](const ModuleTensor& t) { return names->contains(t.full_name); });
+      model_.streamers_.push_back(std::make_unique<DeviceStreamer>(*gpu, std::move(slabs), held_at_once(units) + 1, model_.checkpoint_, disk_));
+      DeviceStreamer& streamer = *model_.streamers_.back();
+      model_.placement_.slot_bytes += streamer.staging_bytes();
+      model_.placement_.device_bytes[gpu->name()] += streamer.slot_bytes();
+      auto weights = std::make_shared<DeviceStreamedWeights>(streamer);
+      for (std::size_t i = 0; i < units.size(); ++i) {
+        for (ModuleTensor* t : units[i].tensors) {
+          weights->add(t->full_name, *model_.store_->find(t->full_name), i);
+          t->tie = nullptr;
+        }
+      }
+      for (const Unit& unit : units) attach(unit, weights, [weights](const ModuleTensor& t) { return weights->contains(t.full_name); });
     }
   }
 

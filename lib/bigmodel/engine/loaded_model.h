@@ -15,6 +15,7 @@
 #include "bigmodel/device/device.h"
 #include "bigmodel/engine/cache.h"
 #include "bigmodel/engine/checkpoint_edit.h"
+#include "bigmodel/engine/device_streamer.h"
 #include "bigmodel/engine/hooks/layerwise_casting_hook.h"
 #include "bigmodel/engine/module.h"
 #include "bigmodel/engine/prefetcher.h"
@@ -52,7 +53,7 @@ struct Placement {
   std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
   std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
   std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
-  std::map<std::string, std::uint64_t> device_bytes;   ///< of weights that stay in memory of accelerators, by device
+  std::map<std::string, std::uint64_t> device_bytes;   ///< of memory of accelerators for weights, slots for those that come and go included, by device
 };
 
 /// A model that runs: the module tree with its weights in RAM or behind hooks. One thread at a time.
@@ -109,7 +110,8 @@ class LoadedModel {
   std::unique_ptr<WeightStore> store_;
   std::vector<std::shared_ptr<std::byte[]>> resident_;
   std::unique_ptr<Prefetcher> prefetcher_;
-  std::unique_ptr<Module> root_;          ///< last: its hooks use the prefetcher
+  std::vector<std::unique_ptr<DeviceStreamer>> streamers_;   ///< one for each accelerator that weights are brought to in every pass
+  std::unique_ptr<Module> root_;          ///< last: its hooks use the prefetcher and the streamers
 };
 
 /// Builds the tree, binds blocks by the description's roles, and places the weights: "cpu" ones are read now, "disk" ones in every pass.

@@ -52,17 +52,6 @@ Slab plan_slab(std::span<const WeightSource* const> sources) {
   return out;
 }
 
-DeviceSlab plan_device_slab(const Slab& slab) {
-  DeviceSlab out;
-  for (const auto& [source, offset] : slab.offsets) out.pieces.push_back({source, offset, 0, source->size_bytes()});
-  std::ranges::sort(out.pieces, {}, &DeviceSlab::Piece::slab_offset);
-  for (DeviceSlab::Piece& piece : out.pieces) {
-    piece.device_offset = out.size_bytes;
-    out.size_bytes += (piece.size_bytes + DeviceSlab::kDeviceAlignment - 1) / DeviceSlab::kDeviceAlignment * DeviceSlab::kDeviceAlignment;
-  }
-  return out;
-}
-
 void read_slab(const Slab& slab, TensorReader& reader, std::span<std::byte> memory) {
   BIGMODEL_ASSERT(memory.size() >= slab.size_bytes);
   for (const SlabRun& run : slab.runs) {

@@ -32,23 +32,6 @@ struct Slab {
 /// Lays the tensors out. Each source once. Memory for a slab must start at a multiple of 4096.
 Slab plan_slab(std::span<const WeightSource* const> sources);
 
-/// The same tensors in memory of a device, each at a multiple of kDeviceAlignment: kernels then read whole vectors, and what they give does not
-/// depend on where a tensor lies in its file.
-struct DeviceSlab {
-  struct Piece {
-    const WeightSource* source = nullptr;
-    std::uint64_t slab_offset = 0;     ///< in the Slab
-    std::uint64_t device_offset = 0;
-    std::uint64_t size_bytes = 0;
-  };
-  static constexpr std::uint64_t kDeviceAlignment = 256;
-
-  std::vector<Piece> pieces;           ///< in the order of the Slab
-  std::uint64_t size_bytes = 0;
-};
-
-DeviceSlab plan_device_slab(const Slab& slab);
-
 /// Fills `memory` (size_bytes of it).
 void read_slab(const Slab& slab, TensorReader& reader, std::span<std::byte> memory);
 
