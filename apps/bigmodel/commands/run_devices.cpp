@@ -41,19 +41,19 @@ RunDevices::RunDevices(const Session& session) : state_(read_cuda_state()) {
   }
 }
 
-std::vector<std::int64_t> RunDevices::needed(const DeviceMap& map) const {
+std::vector<std::int64_t> RunDevices::needed(const DeviceMap& map, std::string_view option) const {
   std::vector<std::int64_t> out;
   for (const auto& [module, device] : map) {
     if (!is_accelerator(device)) continue;
     const std::optional<std::int64_t> number = card_number(device);
-    if (!number) throw DeviceError(fmt::format("--device-map: '{}' is placed on '{}', which can be planned for but not run on", module, to_string(device)), "use cuda, cpu and disk");
+    if (!number) throw DeviceError(fmt::format("{}: device '{}' can be planned for but not run on", option, to_string(device)), "use cuda, cpu and disk");
     if (std::ranges::find(usable_, *number, [](const auto& card) { return card.first; }) == usable_.end()) {
       std::string why = state_.problem, remedy = state_.remedy;
       for (const CudaCard& card : state_.cards) {
         if (card.ordinal == *number) std::tie(why, remedy) = std::pair(card.problem, card.remedy);
       }
       if (why.empty()) why = fmt::format("expected a number below {}", state_.cards.size());
-      throw DeviceError(fmt::format("--device-map: there is no device '{}' for '{}': {}", to_string(device), module, why), remedy.empty() ? "use cpu or disk" : remedy);
+      throw DeviceError(fmt::format("{}: there is no device '{}'{}: {}", option, to_string(device), module.empty() ? "" : fmt::format(" for '{}'", module), why), remedy.empty() ? "use cpu or disk" : remedy);
     }
     if (std::ranges::find(out, *number) == out.end()) out.push_back(*number);
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,7 @@ class RunDevices {
   /// Number of each usable card, and what can be taken of it: nine tenths of what is free.
   const std::vector<std::pair<std::int64_t, std::int64_t>>& usable() const noexcept { return usable_; }
   /// The map's accelerators as numbers. Throws DeviceError, with what stands in the way, for one that cannot be used.
-  std::vector<std::int64_t> needed(const DeviceMap& map) const;
+  std::vector<std::int64_t> needed(const DeviceMap& map, std::string_view option = "--device-map") const;
   /// Contexts and kernels for the map's accelerators; a table of them, in CUDA's order, which lives as long as this. Throws DeviceError, CapacityError.
   const DeviceTable& open(const DeviceMap& map);
   /// Stated bandwidths of the cards, where the table of devices knows them and `speeds` says nothing.

@@ -69,7 +69,7 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
     ram = 0;
     for (const auto& [device, budget] : parse_budgets(options.list("max-memory"), DevicePolicy::optimal)) {
       if (to_string(device) == "cpu") ram = std::get<std::int64_t>(budget);
-      else if (to_string(device) != "disk") request.accelerator_bytes.emplace_back(model.devices->needed({{"", device}}).front(), std::get<std::int64_t>(budget));
+      else if (to_string(device) != "disk") request.accelerator_bytes.emplace_back(model.devices->needed({{"", device}}, "--max-memory").front(), std::get<std::int64_t>(budget));
     }
   } else {
     request.accelerator_bytes = model.devices->usable();

@@ -18,9 +18,15 @@ namespace bigmodel {
 
 struct FromPretrained {
   std::string class_name = "auto";        ///< the config's own class, "base", or a class by its Python name
-  /// None: all weights in RAM. "auto": in RAM while they fit into `max_memory_bytes`, else read from the model's files in every pass.
+  /// None: all weights in RAM. "auto": on accelerators, then in RAM while they fit into what is given, else read from the model's files in every
+  /// pass. The name of an accelerator ("cuda:0", "0"): all there.
   std::variant<std::monostate, std::string, DeviceMap> device_map;
   std::int64_t max_memory_bytes = 0;      ///< of RAM, for "auto"; 0: what this process can take
+  /// Accelerators that a map may name and "auto" fills first; none: the processor computes. The table and its devices must outlive the model.
+  const DeviceTable* devices = nullptr;
+  const Device* main_device = nullptr;    ///< as DispatchOptions::main_device
+  /// For "auto": number of each accelerator that may be used, and what it may take.
+  std::vector<std::pair<std::int64_t, std::int64_t>> max_accelerator_bytes;
   std::string dtype = "float32";          ///< what the model is run in; "auto": the config's
   std::optional<LayerwiseCasting> casting;   ///< weights of linear layers kept smaller than they are run in (DispatchOptions::casting)
   const Disk* disk = nullptr;             ///< nullptr: the real one
