@@ -129,7 +129,7 @@ const std::vector<Wall>& walls() {
       {"nlohmann/json", std::regex("^nlohmann/(?!json_fwd).*"), std::regex("^((lib|apps|examples)/.*\\.cpp|tests/.*)$")},
       {"nlohmann/json_fwd", std::regex("^nlohmann/json_fwd.*"), std::regex("^(lib|apps|tests)/.*")},
       {"CUDA", std::regex("^(cuda|cublas|nvml|cooperative_groups|cub/).*"),
-       std::regex("^lib/bigmodel/(device/cuda/.*|.*_cuda\\.(cu|h))$")},
+       std::regex("^lib/bigmodel/(device/cuda/.*|.*\\.(cu|cuh)|ops/cuda/kernel_language\\.h)$")},
       {"libcurl", std::regex("^curl/.*"), std::regex("^(lib/bigmodel|tests)/hub/.*\\.cpp$")},
       {"Oniguruma", std::regex("^onig.*"), std::regex("^(lib/bigmodel|tests)/tokenizer/.*\\.cpp$")},
       {"utf8proc", std::regex("^utf8proc.*"),
@@ -209,7 +209,7 @@ std::vector<SourceText> all_sources() {
     if (!fs::exists(folder)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
       const std::string extension = entry.path().extension().string();
-      if (!entry.is_regular_file() || (extension != ".h" && extension != ".cpp" && extension != ".cu")) continue;
+      if (!entry.is_regular_file() || (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")) continue;
       std::ifstream in(entry.path(), std::ios::binary);
       std::ostringstream text;
       text << in.rdbuf();
@@ -253,7 +253,11 @@ TEST_SUITE("layering") {
     CHECK(broken_walls({"lib/bigmodel/hub/x.cpp", "#include <httplib.h>\n"}).size() == 1);
     CHECK(broken_walls({"lib/bigmodel/core/x.cpp", "#include <doctest/doctest.h>\n"}).size() == 1);
     CHECK(broken_walls({"lib/bigmodel/io/x.cpp", "#include <nlohmann/json.hpp>\n"}).empty());
-    CHECK(broken_walls({"lib/bigmodel/ops/gemm_cuda.cu", "#include <cuda_runtime.h>\n"}).empty());
+    CHECK(broken_walls({"lib/bigmodel/ops/cuda/gemm_cuda.cu", "#include <cuda_runtime.h>\n"}).empty());
+    CHECK(broken_walls({"lib/bigmodel/ops/cuda/gemm_kernels.cuh", "#include <cuda_bf16.h>\n"}).empty());
+    CHECK(broken_walls({"lib/bigmodel/device/cuda/cuda_stream.h", "#include <cuda_runtime_api.h>\n"}).empty());
+    CHECK(broken_walls({"lib/bigmodel/ops/cuda/equip_cuda.cpp", "#include <cublasLt.h>\n"}).size() == 1);
+    CHECK(broken_walls({"lib/bigmodel/engine/x.cpp", "#include <cuda.h>\n"}).size() == 1);
   }
 
   TEST_CASE("no file is longer than 800 lines") {
