@@ -54,6 +54,16 @@ TEST_SUITE("device/cuda") {
     CHECK_THROWS_AS(throw_cuda_failure({.problem = CudaProblem::lost, .object = "cuda:0"}), DeviceError);
   }
 
+  TEST_CASE("cards find what NVML says of them, however the two number them") {
+    const std::array<CudaCard, 3> cards{CudaCard{.ordinal = 0, .uuid = "GPU-b"}, CudaCard{.ordinal = 1, .uuid = "GPU-a"}, CudaCard{.ordinal = 2, .uuid = ""}};
+    const std::array<GpuMemory, 3> gpus{GpuMemory{"first", "GPU-a", 10, 1}, GpuMemory{"second", "GPU-b", 20, 2}, GpuMemory{"third", "", 30, 3}};
+    const std::vector<GpuMemory> found = memory_of_cards(cards, gpus);
+    REQUIRE(found.size() == 3);
+    CHECK(found[0].free_bytes == 2);
+    CHECK(found[1].free_bytes == 1);
+    CHECK(found[2].name.empty());
+  }
+
   TEST_CASE("a machine without a usable card says why, and opening one throws the same") {
     const CudaState state = read_cuda_state();
     CHECK(state.built == (state.runtime_version > 0));

@@ -12,6 +12,8 @@
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/device/bandwidth_probe.h"
+#include "bigmodel/device/cuda/cuda_devices.h"
+#include "bigmodel/device/cuda/cuda_problems.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/spec/spec_library.h"
 #include "cli/settings.h"
@@ -63,6 +65,8 @@ struct Bandwidths {
 struct Diagnosis {
   BuildFacts build;
   MachineInfo machine;
+  CudaState cuda;
+  std::vector<GpuMemory> card_memory;   ///< of cuda.cards
   std::filesystem::path cache;
   bool cache_exists = false;
   std::optional<DiskInfo> cache_disk;
@@ -124,8 +128,11 @@ void find_faults(Diagnosis& d, Session& session) {
     warn("an NVIDIA driver is here, but this build has no GPU backend",
          "install the CUDA toolkit and build with `cmake --preset cuda`");
   }
-  if (!d.machine.nvidia && d.build.cuda) {
-    warn("this build has a GPU backend, but no NVIDIA driver is loaded", "install the driver, or run on the CPU");
+  if (d.cuda.built && !d.cuda.usable()) {
+    warn(d.machine.nvidia ? d.cuda.problem : "this build has a GPU backend, but no NVIDIA driver is loaded", d.cuda.remedy);
+  }
+  for (const CudaCard& card : d.cuda.cards) {
+    if (d.cuda.usable() && !card.problem.empty()) warn(card.problem, card.remedy);
   }
   const MemoryInfo& memory = d.machine.memory;
   if (memory.limit_bytes && *memory.limit_bytes < memory.total_bytes) {
@@ -172,6 +179,8 @@ Diagnosis diagnose(const Options& options, Session& session) {
   Diagnosis d;
   d.build = build_facts();
   d.machine = read_machine_info();
+  d.cuda = read_cuda_state();
+  d.card_memory = memory_of_cards(d.cuda.cards, d.cuda.cards.empty() ? std::vector<GpuMemory>{} : read_gpu_memory());
   d.cache = hub_cache_folder(session.environment);
   std::error_code error;
   d.cache_exists = std::filesystem::is_directory(d.cache, error);
@@ -206,6 +215,20 @@ std::string text_of(const Diagnosis& d, const Terminal& terminal) {
     row("GPU", fmt::format("{} (driver {})", fmt::join(d.machine.nvidia->gpu_names, ", "), d.machine.nvidia->version));
   } else {
     row("GPU", "none: no NVIDIA driver is loaded");
+  }
+  if (d.cuda.built) {
+    row("CUDA", fmt::format("built for {}, {}", cuda_version_text(d.cuda.runtime_version),
+                            d.cuda.driver_version > 0 ? fmt::format("the driver knows {}", cuda_version_text(d.cuda.driver_version)) : "no driver answers"));
+    for (std::size_t i = 0; i < d.cuda.cards.size(); ++i) {
+      const CudaCard& card = d.cuda.cards[i];
+      const GpuMemory& memory_there = d.card_memory[i];
+      row(fmt::format("cuda:{}", card.ordinal),
+          fmt::format("{}, {}{}, compute capability {}.{}{}", card.description.name, format_binary(card.description.memory_bytes),
+                      memory_there.name.empty() ? "" : fmt::format(" ({} free)", format_binary(memory_there.free_bytes)), card.description.capability / 10,
+                      card.description.capability % 10, card.problem.empty() ? "" : ": not usable"));
+    }
+  } else {
+    row("CUDA", "not built in");
   }
   row("Hub cache", fmt::format("{}{}", d.cache.string(), d.cache_exists ? "" : " (not there yet)"));
   if (d.cache_disk) {
@@ -249,6 +272,19 @@ Json json_of(const Diagnosis& d) {
   if (d.machine.nvidia) {
     json["gpu_driver"] = d.machine.nvidia->version;
     for (const std::string& name : d.machine.nvidia->gpu_names) json["gpus"].push_back({{"name", name}});
+  }
+  Json& cuda = json["cuda"] = {{"built", d.cuda.built}, {"usable", d.cuda.usable()}, {"cards", Json::array()}};
+  if (d.cuda.built) cuda["toolkit_version"] = cuda_version_text(d.cuda.runtime_version);
+  if (d.cuda.driver_version > 0) cuda["driver_version"] = cuda_version_text(d.cuda.driver_version);
+  if (!d.cuda.usable()) cuda["problem"] = d.cuda.problem;
+  for (std::size_t i = 0; i < d.cuda.cards.size(); ++i) {
+    const CudaCard& card = d.cuda.cards[i];
+    Json entry{{"device", fmt::format("cuda:{}", card.ordinal)}, {"name", card.description.name}, {"uuid", card.uuid},
+               {"compute_capability", fmt::format("{}.{}", card.description.capability / 10, card.description.capability % 10)},
+               {"processors", card.description.processors}, {"total_bytes", card.description.memory_bytes}, {"usable", card.problem.empty()}};
+    if (!d.card_memory[i].name.empty()) entry["free_bytes"] = d.card_memory[i].free_bytes;
+    if (!card.problem.empty()) entry["problem"] = card.problem;
+    cuda["cards"].push_back(std::move(entry));
   }
   json["cache"] = {{"path", d.cache.string()}, {"exists", d.cache_exists}};
   if (d.cache_disk) {

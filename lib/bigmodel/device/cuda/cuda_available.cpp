@@ -68,6 +68,13 @@ CudaState read_cuda_state() {
   return out;
 }
 
+std::uint64_t free_card_bytes(int ordinal) {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  if (cudaSetDevice(ordinal) == cudaSuccess && cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) return free_bytes;
+  static_cast<void>(cudaGetLastError());
+  return 0;
+}
+
 std::unique_ptr<Accelerator> open_cuda_card(int ordinal, std::optional<std::uint64_t> budget_bytes) {
   const CudaState state = read_cuda_state();
   if (state.cards.empty()) throw DeviceError(state.problem, state.remedy);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bigmodel/device/accelerator.h"
+#include "bigmodel/device/gpu_memory.h"
 
 namespace bigmodel {
 
@@ -36,6 +37,12 @@ CudaState read_cuda_state();
 /// Makes the card's context. The accelerator has no operations yet: ops/cuda/equip_cuda.h gives it some. Throws DeviceError with the reason and
 /// a remedy where the card cannot be used (in a build without the backend always), CapacityError.
 std::unique_ptr<Accelerator> open_cuda_card(int ordinal, std::optional<std::uint64_t> budget_bytes = {});
+
+/// What the pool of that card can take: free memory once the context is there, which it makes. 0 where the card cannot be used.
+std::uint64_t free_card_bytes(int ordinal);
+
+/// What NVML says of each card (by UUID, as the two number cards differently): entry i is that of cards[i], one without a name where NVML has none.
+std::vector<GpuMemory> memory_of_cards(std::span<const CudaCard> cards, std::span<const GpuMemory> gpus);
 
 /// Whether code for `built` architectures (80: kernels for 8.0, which 8.x with x >= 0 runs) or the intermediate code of `ptx_from` (0: none)
 /// runs on a card of that compute capability.

@@ -12,6 +12,8 @@ CudaState read_cuda_state() {
   return {.built = false, .runtime_version = 0, .driver_version = 0, .cards = {}, .problem = std::move(advice.message), .remedy = std::move(advice.hint)};
 }
 
+std::uint64_t free_card_bytes(int) { return 0; }
+
 std::unique_ptr<Accelerator> open_cuda_card(int ordinal, std::optional<std::uint64_t>) {
   throw_cuda_failure({.problem = CudaProblem::no_backend, .object = fmt::format("cuda:{}", ordinal)});
 }
