@@ -89,14 +89,15 @@ class LoopProduct : public ops::MatrixProduct {
 
 struct Case {
   std::int64_t rows, in, out;
-  std::size_t offset_bytes = 0;
+  std::size_t offset_bytes = 0;   ///< of the weight
+  std::size_t x_offset_bytes = 0;
 };
 
 double linear_off(const EmulatedAccelerator& device, const ops::MatrixProduct* products, DType dtype, const Case& c, bool ends, bool bf16 = false, bool biased = true) {
   const ops::KernelOps<EmulatorLauncher> ops(device, EmulatorLauncher(device), products);
   const std::vector<float> x = random_floats(c.rows * c.in, 1);
   const StoredTensor w(device, dtype, {c.out, c.in}, 2, c.offset_bytes), bias(device, DType::float16, {c.out}, 3);
-  const DeviceArray<float> dx(device, std::span<const float>(x)), y(device, static_cast<std::size_t>(c.rows * c.out));
+  const DeviceArray<float> dx(device, std::span<const float>(x), c.x_offset_bytes), y(device, static_cast<std::size_t>(c.rows * c.out));
   const std::vector<float> before = random_floats(c.rows * c.out, 4);
   ops::LinearEnd end{.bf16_products = bf16};
   if (ends) {
@@ -136,6 +137,8 @@ TEST_SUITE("ops/cuda_linear") {
           }
         }
       }
+      CHECK(linear_off(device, nullptr, DType::bfloat16, {2, 64, 3, 0, 4}, true) <= 1);
+      CHECK(linear_off(device, nullptr, DType::bfloat16, {9, 64, 3, 0, 4}, true) <= 1);
       CHECK(linear_off(device, nullptr, DType::bfloat16, {1, 64, 3, 1}, true) <= 1);
       CHECK(linear_off(device, nullptr, DType::q8_0, {1, 64, 3, 1}, true) <= 1);
     }
@@ -272,7 +275,7 @@ TEST_SUITE("ops/cuda_linear") {
             CAPTURE(rows);
             const std::int64_t in = 37;
             const std::vector<float> x = random_floats(rows * in, 1);
-            const StoredTensor w(device, dtype, {in, out}, 2), bias(device, DType::bfloat16, {out}, 3);
+            const StoredTensor w(device, dtype, {in, out}, 2, rows == 3 ? 2 : 0), bias(device, DType::bfloat16, {out}, 3);
             const DeviceArray<float> dx(device, std::span<const float>(x)), y(device, static_cast<std::size_t>(rows * out));
             ops.linear_transposed(dx.data(), rows, w.view, &bias.view, y.data());
             const Wanted wanted = product(x, rows, in, out, bias.values.data(), [&](std::int64_t o, std::int64_t i) { return w.values[static_cast<std::size_t>(i * out + o)]; });

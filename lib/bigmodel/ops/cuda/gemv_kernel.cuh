@@ -28,7 +28,7 @@ struct GemvWork {
   std::int64_t in = 0;
   std::int64_t groups = 0;             ///< of all parts
   int split = 1;                       ///< warps of a group, 1, 2, 4 or 8
-  bool vectors = false;                ///< every row of every weight may be read by the wide loads of its type
+  bool vectors = false;                ///< every row of every weight, and of x, may be read by wide loads
   const float* residual = nullptr;
   float scale = 1;
   bool gated = false;                  ///< parts are gate and up of one width, y that of part 0: act(gate_scale * gate) * up
@@ -36,11 +36,11 @@ struct GemvWork {
   float gate_scale = 1;
 };
 
-// How eight weights are read by one lane. Piece p of a row holds the elements first(p) .. + 3 and second(p) .. + 3; `there` says whether they are in the row.
+// How eight weights are read by one lane. Piece p of a row holds the elements first(p) .. + 3 and second(p) .. + 3: kWhole says that all of them are in
+// the row. kFactors: values() are integers, and what it returns is their factor.
 
 template <bool kBFloat16>
 struct HalfWeights {
-  static constexpr std::int64_t kRowAlignment = 16;
   struct Raw {
     uint4 words;
   };
@@ -57,12 +57,11 @@ struct HalfWeights {
     }
     return 1;
   }
-  static constexpr bool kFactors = false;
+  static constexpr bool kWhole = true, kFactors = false;
   static constexpr DType kDType = kBFloat16 ? DType::bfloat16 : DType::float16;
 };
 
 struct FloatWeights {
-  static constexpr std::int64_t kRowAlignment = 16;
   struct Raw {
     uint4 low, high;
   };
@@ -82,14 +81,13 @@ struct FloatWeights {
     for (int i = 0; i < 8; ++i) v[i] = __uint_as_float(w[i]);
     return 1;
   }
-  static constexpr bool kFactors = false;
+  static constexpr bool kWhole = false, kFactors = false;
   static constexpr DType kDType = DType::float32;
 };
 
 
 /// Four lanes take a block of q8_0, eight neighbours each.
 struct Q8Weights {
-  static constexpr std::int64_t kRowAlignment = 2;
   struct Raw {
     unsigned low, high, rest, factor;
     bool odd;
@@ -119,13 +117,12 @@ struct Q8Weights {
     }
     return f16_to_float(raw.factor);
   }
-  static constexpr bool kFactors = true;
+  static constexpr bool kWhole = true, kFactors = true;
   static constexpr DType kDType = DType::q8_0;
 };
 
 /// Four lanes take a block of q4_0: four bytes each, whose low halves are neighbours, and whose high halves are those 16 further on.
 struct Q4Weights {
-  static constexpr std::int64_t kRowAlignment = 2;
   struct Raw {
     unsigned word, rest, factor;
     bool odd;
@@ -153,19 +150,13 @@ struct Q4Weights {
     }
     return f16_to_float(raw.factor);
   }
-  static constexpr bool kFactors = true;
+  static constexpr bool kWhole = true, kFactors = true;
   static constexpr DType kDType = DType::q4_0;
 };
-
-__device__ __forceinline__ float4 load_four(const float* at, bool aligned) {
-  if (aligned) return __ldg(reinterpret_cast<const float4*>(at));
-  return make_float4(__ldg(at), __ldg(at + 1), __ldg(at + 2), __ldg(at + 3));
-}
 
 /// Sums of kOuts outputs for kRows rows over this lane's pieces. Every sum has its own order, by the piece alone.
 template <class Weights, int kRows, int kOuts, int kAhead>
 __device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[kOuts], const float* x, const int (&row_of_x)[kRows], int in, int piece, int step, float (&sum)[kOuts * kRows]) {
-  const bool aligned = is_aligned(x, 16) && in % 4 == 0;
   const int pieces = Weights::pieces(in);
   const auto add = [&](const typename Weights::Raw (&raw)[kOuts], int p) {
     float v[kOuts][8], factor[kOuts];
@@ -174,8 +165,8 @@ __device__ __forceinline__ void gemv_pieces(const std::byte* const (&rows_of_w)[
     BIGMODEL_UNROLL
     for (int r = 0; r < kRows; ++r) {
       float4 a = make_float4(0, 0, 0, 0), b = make_float4(0, 0, 0, 0);
-      if (Weights::first(p) < in) a = load_four(x + (row_of_x[r] + Weights::first(p)), aligned);
-      if (Weights::second(p) < in) b = load_four(x + (row_of_x[r] + Weights::second(p)), aligned);
+      if (Weights::kWhole || Weights::first(p) < in) a = __ldg(reinterpret_cast<const float4*>(x + (row_of_x[r] + Weights::first(p))));
+      if (Weights::kWhole || Weights::second(p) < in) b = __ldg(reinterpret_cast<const float4*>(x + (row_of_x[r] + Weights::second(p))));
       BIGMODEL_UNROLL
       for (int o = 0; o < kOuts; ++o) {
         float part = Weights::kFactors ? 0.0F : sum[o * kRows + r];

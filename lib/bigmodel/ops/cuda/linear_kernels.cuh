@@ -27,6 +27,7 @@ inline void check(const TensorView& weight, const TensorView* bias, std::size_t 
   if (bias != nullptr && !is_weight_dtype(bias->dtype)) throw_not_a_weight_dtype(bias->dtype);
 }
 
+/// Rows begin where wide loads may, those of x too if its first does: they are as long in elements.
 inline bool takes_vectors(const TensorView& weight) {
   const std::int64_t alignment = block_size(weight.dtype) > 1 ? 2 : 16;
   return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(weight.data)) % alignment == 0 && byte_count(weight.dtype, weight.size(1)) % alignment == 0;
@@ -48,7 +49,7 @@ void launch_gemv_of(const Launcher& launcher, GemvWork& work) {
   } else if (work.rows <= 4) {
     launch(&gemv_kernel<Weights, 4, 4>, 4);
   } else {
-    launch(&gemv_kernel<Weights, 8, 4>, 4);
+    launch(&gemv_kernel<Weights, 8, 2>, 2);
   }
 }
 
@@ -144,7 +145,7 @@ void KernelOps<Launcher>::linear(const float* x, std::int64_t rows, const Tensor
 
 template <class Launcher>
 void KernelOps<Launcher>::linear_group(const float* x, std::int64_t rows, std::span<const LinearPart> parts, const LinearEnd& end) const {
-  GemvWork work{.x = x, .rows = static_cast<int>(std::min<std::int64_t>(rows, kMostGemvRows)), .vectors = true, .residual = end.residual, .scale = end.scale};
+  GemvWork work{.x = x, .rows = static_cast<int>(std::min<std::int64_t>(rows, kMostGemvRows)), .vectors = reinterpret_cast<std::uintptr_t>(x) % 16 == 0, .residual = end.residual, .scale = end.scale};
   bool together = rows <= kMostGemvRows && parts.size() <= static_cast<std::size_t>(kMostGemvParts);
   for (const LinearPart& p : parts) {
     linear_launch::check(p.weight, p.bias, 0);
@@ -178,7 +179,7 @@ void KernelOps<Launcher>::gated_linear(const float* x, std::int64_t rows, const 
   if (rows == 0 || out == 0) return;
   if (rows <= kMostGemvRows && weights.gate.dtype == weights.up.dtype) {
     GemvWork work{.part_count = 2, .x = x, .rows = static_cast<int>(rows), .in = in, .residual = end.residual, .scale = end.scale, .gated = true, .act = act, .gate_scale = weights.gate_scale};
-    work.vectors = linear_launch::takes_vectors(weights.gate) && linear_launch::takes_vectors(weights.up);
+    work.vectors = reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && linear_launch::takes_vectors(weights.gate) && linear_launch::takes_vectors(weights.up);
     work.parts[0] = {weights.gate.data, stored(weights.gate_bias), y, out, 0};
     work.parts[1] = {weights.up.data, stored(weights.up_bias), nullptr, out, 0};
     linear_launch::launch_gemv(launcher_, work, weights.gate.dtype, device_.description().processors);

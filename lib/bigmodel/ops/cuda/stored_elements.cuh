@@ -126,23 +126,25 @@ __device__ __forceinline__ float warp_sum(float v) {
 }
 
 /// Sums of kCount values (a power of 2, at most 32) over the lanes of a warp, each in the order of warp_sum: lane l gets that of value l / (32 / kCount).
-/// Lanes halve what they keep before they pass on: as many shuffles as values, not five times as many.
-template <int kCount>
-__device__ __forceinline__ float warp_sums(float (&v)[kCount]) {
-  static_assert(kCount >= 1 && kCount <= 32 && (kCount & (kCount - 1)) == 0);
-  int by = 16;
-  BIGMODEL_UNROLL
-  for (int half = kCount / 2; half > 0; half /= 2, by /= 2) {
-    const bool upper = (threadIdx.x & static_cast<unsigned>(by)) != 0;
+/// Lanes halve what they keep before they pass on: as many shuffles as values, not five times as many. By recursion: indices must be constants, or the
+/// values go to memory.
+template <int kCount, int kBy = 16>
+__device__ __forceinline__ float warp_sums(float* v) {
+  if constexpr (kCount > 1) {
+    constexpr int kHalf = kCount / 2;
+    const bool upper = (threadIdx.x & static_cast<unsigned>(kBy)) != 0;
     BIGMODEL_UNROLL
-    for (int i = 0; i < half; ++i) {
-      const float kept = upper ? v[i + half] : v[i], given = upper ? v[i] : v[i + half];
-      v[i] = kept + __shfl_xor_sync(0xFFFFFFFFU, given, by);
+    for (int i = 0; i < kHalf; ++i) {
+      const float kept = upper ? v[i + kHalf] : v[i], given = upper ? v[i] : v[i + kHalf];
+      v[i] = kept + __shfl_xor_sync(0xFFFFFFFFU, given, kBy);
     }
+    return warp_sums<kHalf, kBy / 2>(v);
+  } else if constexpr (kBy > 0) {
+    v[0] += __shfl_xor_sync(0xFFFFFFFFU, v[0], kBy);
+    return warp_sums<1, kBy / 2>(v);
+  } else {
+    return v[0];
   }
-  float sum = v[0];
-  for (; by > 0; by /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, by);
-  return sum;
 }
 
 }  // namespace bigmodel::ops
