@@ -67,7 +67,7 @@ TEST_SUITE("ops/cuda_norm") {
       for (const Case& c : {Case{ops::NormKind::rms, 1, 1, 1, DType::float32, true, false, 0}, Case{ops::NormKind::rms, 3, 31, 1, DType::bfloat16, true, false, 1},
                             Case{ops::NormKind::layer, 2, 33, 1, DType::float16, true, true, 0}, Case{ops::NormKind::layer, 9, 257, 1, DType::float32, false, false, 0},
                             Case{ops::NormKind::rms, 6, 64, 3, DType::bfloat16, true, false, 0}, Case{ops::NormKind::layer, 4, 127, 2, DType::float32, true, true, 0},
-                            Case{ops::NormKind::rms, 2, 4500, 1, DType::float32, true, true, 0}, Case{ops::NormKind::layer, 1, 4097, 1, DType::bfloat16, true, true, 0}}) {
+                            Case{ops::NormKind::rms, 2, 4500, 1, DType::float32, true, true, 0}, Case{ops::NormKind::rms, 2, 8200, 1, DType::float16, true, false, 0}, Case{ops::NormKind::layer, 2, 9001, 1, DType::float32, true, true, 0}, Case{ops::NormKind::layer, 1, 4097, 1, DType::bfloat16, true, true, 0}}) {
         CAPTURE(order);
         CAPTURE(c.size);
         const Shape shape = c.groups == 1 ? Shape{c.size} : Shape{c.groups, c.size};

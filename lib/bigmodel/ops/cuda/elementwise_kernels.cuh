@@ -98,8 +98,19 @@ static __global__ void __launch_bounds__(1024) argmax_kernel(const float* x, std
     const float* from = x + row * width;
     float best = 0;
     long long place = -1;
-    for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) {
-      if (from[i] == from[i]) take(best, place, from[i], i);
+    // Eight loads are on their way at a time.
+    constexpr int kAhead = 8;
+    for (std::int64_t i = threadIdx.x; i < width; i += kAhead * static_cast<std::int64_t>(blockDim.x)) {
+      float v[kAhead];
+      BIGMODEL_UNROLL
+      for (int k = 0; k < kAhead; ++k) {
+        const std::int64_t at = i + k * static_cast<std::int64_t>(blockDim.x);
+        v[k] = at < width ? __ldg(from + at) : __int_as_float(0x7FC00000);
+      }
+      BIGMODEL_UNROLL
+      for (int k = 0; k < kAhead; ++k) {
+        if (v[k] == v[k]) take(best, place, v[k], i + k * static_cast<std::int64_t>(blockDim.x));
+      }
     }
     for (int by = 16; by > 0; by /= 2) {
       const float other = __shfl_xor_sync(0xFFFFFFFFU, best, by);

@@ -35,39 +35,94 @@ __device__ __forceinline__ float block_sum(float v, float* parts) {
   return all;
 }
 
-/// A thread reads back only what it wrote itself, and row by row only elements of its own: in place is safe.
+/// So many values of a row a thread keeps to itself; longer rows are read again.
+inline constexpr int kHeldValues = 8;
+
+/// One row that its threads hold: every load is on its way before the first sum is made.
+__device__ __forceinline__ void norm_held_row(const NormWork& work, std::int64_t row, float* parts) {
+  const std::int64_t start = row * work.size, of_weights = row % work.groups * work.size;
+  float held[kHeldValues], weight[kHeldValues];
+  BIGMODEL_UNROLL
+  for (int k = 0; k < kHeldValues; ++k) {
+    const std::int64_t i = threadIdx.x + k * static_cast<std::int64_t>(blockDim.x);
+    held[k] = i < work.size ? work.x[start + i] : 0.0F;
+  }
+  if (work.delta != nullptr) {
+    BIGMODEL_UNROLL
+    for (int k = 0; k < kHeldValues; ++k) {
+      const std::int64_t i = threadIdx.x + k * static_cast<std::int64_t>(blockDim.x);
+      if (i < work.size) held[k] = fmaf(work.scale, work.delta[start + i], held[k]);
+    }
+  }
+  if (work.weight.data != nullptr) {
+    BIGMODEL_UNROLL
+    for (int k = 0; k < kHeldValues; ++k) {
+      const std::int64_t i = threadIdx.x + k * static_cast<std::int64_t>(blockDim.x);
+      weight[k] = i < work.size ? element_at(work.weight, of_weights + i) : 0.0F;
+    }
+  }
+  float total = 0, mean = 0;
+  BIGMODEL_UNROLL
+  for (int k = 0; k < kHeldValues; ++k) total = work.centred ? total + held[k] : fmaf(held[k], held[k], total);
+  const auto size = static_cast<float>(work.size);
+  if (work.centred) {
+    mean = block_sum(total, parts) / size;
+    total = 0;
+    BIGMODEL_UNROLL
+    for (int k = 0; k < kHeldValues; ++k) {
+      if (threadIdx.x + k * static_cast<std::int64_t>(blockDim.x) < work.size) total = fmaf(held[k] - mean, held[k] - mean, total);
+    }
+  }
+  const float factor = 1.0F / sqrtf(block_sum(total, parts) / size + work.eps);
+  BIGMODEL_UNROLL
+  for (int k = 0; k < kHeldValues; ++k) {
+    const std::int64_t i = threadIdx.x + k * static_cast<std::int64_t>(blockDim.x);
+    if (i >= work.size) continue;
+    if (work.delta != nullptr) work.sum[start + i] = held[k];
+    float v = (held[k] - mean) * factor;
+    if (work.weight.data != nullptr) v *= weight[k] + work.offset;
+    if (work.bias.data != nullptr) v += element_at(work.bias, of_weights + i);
+    work.y[start + i] = v;
+  }
+}
+
+/// One row of any length. A thread reads back only what it wrote itself.
+__device__ __forceinline__ void norm_long_row(const NormWork& work, std::int64_t row, float* parts) {
+  const float* x = work.x + row * work.size;
+  float total = 0, mean = 0;
+  if (work.delta != nullptr) {
+    const float* delta = work.delta + row * work.size;
+    float* sum = work.sum + row * work.size;
+    for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) sum[i] = fmaf(work.scale, delta[i], x[i]);
+    x = sum;
+  }
+  for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) total = work.centred ? total + x[i] : fmaf(x[i], x[i], total);
+  const auto size = static_cast<float>(work.size);
+  if (work.centred) {
+    mean = block_sum(total, parts) / size;
+    total = 0;
+    for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) total = fmaf(x[i] - mean, x[i] - mean, total);
+  }
+  const float factor = 1.0F / sqrtf(block_sum(total, parts) / size + work.eps);
+  const std::int64_t of_weights = row % work.groups * work.size;
+  float* y = work.y + row * work.size;
+  for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) {
+    float v = (x[i] - mean) * factor;
+    if (work.weight.data != nullptr) v *= element_at(work.weight, of_weights + i) + work.offset;
+    if (work.bias.data != nullptr) v += element_at(work.bias, of_weights + i);
+    y[i] = v;
+  }
+}
+
+/// A block per row and turn. In place is safe: each thread's elements are its own.
 static __global__ void __launch_bounds__(1024) norm_kernel(const NormWork work) {
   __shared__ float parts[32];
+  const bool held = work.size <= kHeldValues * static_cast<std::int64_t>(blockDim.x);
   for (std::int64_t row = blockIdx.x; row < work.rows; row += gridDim.x) {
-    const float* x = work.x + row * work.size;
-    float total = 0;
-    if (work.delta != nullptr) {
-      const float* delta = work.delta + row * work.size;
-      float* sum = work.sum + row * work.size;
-      for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) {
-        const float v = fmaf(work.scale, delta[i], x[i]);
-        sum[i] = v;
-        total = work.centred ? total + v : fmaf(v, v, total);
-      }
-      x = sum;
+    if (held) {
+      norm_held_row(work, row, parts);
     } else {
-      for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) total = work.centred ? total + x[i] : fmaf(x[i], x[i], total);
-    }
-    const auto size = static_cast<float>(work.size);
-    float mean = 0;
-    if (work.centred) {
-      mean = block_sum(total, parts) / size;
-      total = 0;
-      for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) total = fmaf(x[i] - mean, x[i] - mean, total);
-    }
-    const float factor = 1.0F / sqrtf(block_sum(total, parts) / size + work.eps);
-    const std::int64_t from = row % work.groups * work.size;
-    float* y = work.y + row * work.size;
-    for (std::int64_t i = threadIdx.x; i < work.size; i += blockDim.x) {
-      float v = (x[i] - mean) * factor;
-      if (work.weight.data != nullptr) v *= element_at(work.weight, from + i) + work.offset;
-      if (work.bias.data != nullptr) v += element_at(work.bias, from + i);
-      y[i] = v;
+      norm_long_row(work, row, parts);
     }
   }
 }
