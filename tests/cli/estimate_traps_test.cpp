@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configs and indexes that were seen to mislead estimators: none of them may end as a quiet "fits".
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/safetensors_file.h"
+#include "cli/json_schema.h"
 #include "cli/run_binary.h"
 #include "support/temp_folder.h"
 
@@ -44,6 +47,16 @@ TEST_SUITE("cli/estimate_traps") {
     folder.write("model.safetensors", file);
     folder.write("consolidated.safetensors", file);
     CHECK(Json::parse(run_binary({"estimate-memory", folder.path().string(), "--exact", "--json"}).out)["checkpoint"]["bytes"] == 8);
+  }
+
+  TEST_CASE("packed elements are not parameters: both are said") {
+    const TempFolder folder;
+    const Json stored = Json::parse(estimate(folder, R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 1, "vocab_size": 100,
+        "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}})", {"--json"}).out)["stored"];
+    const std::int64_t linear = 4 * 4096 * 4096 + 3 * 4096 * 11008, rest = 2 * 100 * 4096 + 3 * 4096;
+    CHECK(stored["parameters"] == linear + rest);
+    // Eight to an int32, a scale and an eighth of an int32 of zeros each 128.
+    CHECK(stored["elements"] == linear / 8 + linear / 128 + linear / 128 / 8 + rest);
   }
 
   TEST_CASE("gpt-oss states a method and no bits: the method is known") {
@@ -131,6 +144,23 @@ TEST_SUITE("cli/estimate_traps") {
     const TempFolder folder;
     const Json json = Json::parse(estimate(folder, R"({"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": 1})", {"--json"}).out);
     CHECK(json["assumptions"].dump().find("multi-token prediction") != std::string::npos);
+    // Those that the description knows are counted beside: attention, experts, two embeddings and what joins them.
+    const Json v3 = Json::parse(run_binary({"estimate-memory", "deepseek-ai/DeepSeek-V3", "--json"}).out);
+    CHECK(v3["prediction_layers"] == Json::parse(R"({"layers": 1, "parameters": 13463426304, "elements": 13464128568, "bytes": 15424227552})"));
+    CHECK(v3["parameters"] == 670099725312);
+    CHECK(faults_of("estimate-memory", v3.dump()) == "");
+    CHECK(run_binary({"estimate-memory", "deepseek-ai/DeepSeek-V3"}).out.find("beside it 1 layer of multi-token prediction: 13,463,426,304 parameters") != std::string::npos);
+    // A type that inherits from one is another: said, not guessed.
+    const Json other = Json::parse(estimate(folder, R"({"model_type": "mimo_v2_flash", "num_hidden_layers": 2, "num_nextn_predict_layers": 3})", {"--json"}).out);
+    CHECK(other["assumptions"].dump().find("3 layers of multi-token prediction") != std::string::npos);
+    CHECK(!other.contains("prediction_layers"));
+    for (const char* nonsense : {"0", "-1", "null", R"("one")", "1.5"}) {
+      CAPTURE(nonsense);
+      const RunResult none = estimate(folder, fmt::format(R"({{"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": {}}})", nonsense), {"--json"});
+      CHECK(none.exit_code == 0);
+      CHECK(!Json::parse(none.out).contains("prediction_layers"));
+    }
+    CHECK(estimate(folder, R"({"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_nextn_predict_layers": 100000000000})").exit_code == 6);
   }
 }
 

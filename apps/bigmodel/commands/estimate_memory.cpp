@@ -255,8 +255,10 @@ EstimateResult estimate_model(const std::string& argument, spec::SpecLibrary& li
     result.checkpoint_class = checkpoint_class(library, result.model, graph, dtypes.front(), session);
     result.assumptions.push_back(fmt::format("class {}: what AutoModel builds", graph.class_name));
   }
-  if (const spec::Value* ahead = spec::find(result.model.config.data, "num_nextn_predict_layers"); ahead != nullptr && ahead->truthy()) {
-    result.assumptions.push_back(fmt::format("{} layers of multi-token prediction may be stored; they are not loaded and not counted", ahead->text()));
+  if (described) result.prediction = estimate_prediction(library, result.model.config);
+  if (const std::int64_t ahead = prediction_layers(result.model.config); ahead > 0) {
+    result.assumptions.push_back(ahead == 1 ? "a layer of multi-token prediction may be stored; it is not loaded and not counted"
+                                            : fmt::format("{} layers of multi-token prediction may be stored; they are not loaded and not counted", ahead));
   }
   result.assumptions.push_back("every tensor scales with the dtype, buffers too");
   result.assumptions.push_back("training with Adam: four times the total; activations are not counted");

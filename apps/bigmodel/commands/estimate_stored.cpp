@@ -9,6 +9,8 @@
 #include "bigmodel/checkpoint/checkpoint_totals.h"
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
+#include "bigmodel/model/build_meta_graph.h"
+#include "render/digits.h"
 
 namespace bigmodel::app {
 namespace {
@@ -27,21 +29,23 @@ std::shared_ptr<const Checkpoint> headers_of(const FoundModel& model) {
   }
 }
 
-/// What files hold takes the place of what the config lets expect.
-void take_headers(StoredEstimate& out, const Checkpoint& checkpoint) {
+/// What files hold takes the place of what the config lets expect; `beside_bytes` may be there too.
+void take_headers(StoredEstimate& out, const Checkpoint& checkpoint, std::int64_t beside_bytes) {
   const std::int64_t expected = out.weights.bytes;
   out.from = "headers";
   out.weights.parts.clear();
+  out.weights.elements = 0;
   const CheckpointTotals totals = checkpoint_totals(checkpoint);
   for (const DTypeTotal& total : totals.dtypes) {
     out.weights.parts.push_back({std::string(name(total.dtype)), 0, static_cast<std::int64_t>(total.size_bytes)});
+    out.weights.elements += static_cast<std::int64_t>(total.parameters);
   }
   out.weights.bytes = static_cast<std::int64_t>(totals.size_bytes);
   const bool known = out.weights.unknown.empty();
   // Bytes in files need no knowledge of the method.
   out.weights.unknown.clear();
-  const double difference = std::abs(static_cast<double>(out.weights.bytes) - static_cast<double>(expected));
-  if (known && difference > kTolerance * static_cast<double>(expected)) {
+  const auto differs = [&](std::int64_t from) { return std::abs(static_cast<double>(out.weights.bytes - from)) > kTolerance * static_cast<double>(from); };
+  if (known && differs(expected) && differs(expected + beside_bytes)) {
     out.warnings.push_back(fmt::format("the checkpoint holds {}, the config lets expect {}; the headers count", binary(out.weights.bytes), binary(expected)));
   }
 }
@@ -56,11 +60,32 @@ std::optional<StoredEstimate> estimate_stored(spec::SpecLibrary& library, const 
   out.compute_dtype = graph.stored_dtype.value_or(DType::bfloat16);
   out.warnings = out.weights.warnings;
   try {
-    if (const auto checkpoint = headers_of(model)) take_headers(out, *checkpoint);
+    if (const auto checkpoint = headers_of(model)) {
+      const std::optional<PredictionEstimate> beside = estimate_prediction(library, model.config);
+      take_headers(out, *checkpoint, beside ? beside->weights.bytes : 0);
+    }
   } catch (const Error& e) {
     out.warnings.push_back(fmt::format("the checkpoint beside the config cannot be read: {}", e.what()));
   }
   return out;
+}
+
+std::optional<PredictionEstimate> estimate_prediction(spec::SpecLibrary& library, const Config& config) {
+  const std::optional<MetaGraph> graph = build_prediction_graph(library, config);
+  if (!graph) return std::nullopt;
+  const QuantizationConfig quantization = quantization_of(config).value_or(QuantizationConfig{});
+  PredictionEstimate out{prediction_layers(config), price_stored_weights(*graph, quantization)};
+  if (out.weights.parameters == 0) return std::nullopt;  // the config does not tell what they are
+  return out;
+}
+
+std::string prediction_line(const PredictionEstimate& prediction) {
+  return fmt::format("beside it {} of multi-token prediction: {} parameters, {} stored; not loaded",
+                     prediction.layers == 1 ? "1 layer" : fmt::format("{} layers", prediction.layers), grouped_digits(prediction.weights.parameters), binary(prediction.weights.bytes));
+}
+
+nlohmann::ordered_json prediction_json(const PredictionEstimate& prediction) {
+  return {{"layers", prediction.layers}, {"parameters", prediction.weights.parameters}, {"elements", prediction.weights.elements}, {"bytes", prediction.weights.bytes}};
 }
 
 std::string stored_weights_line(const StoredEstimate& stored) {
@@ -77,8 +102,9 @@ nlohmann::ordered_json stored_weights_json(const StoredEstimate& stored) {
     if (stored.from == "config") row["parameters"] = part.parameters;
     parts.push_back(std::move(row));
   }
-  return {{"method", stored.weights.method}, {"from", stored.from}, {"parameters", stored.weights.parameters}, {"bytes", stored.weights.bytes},
-          {"complete", stored.weights.unknown.empty()}, {"parts", std::move(parts)}};
+  nlohmann::ordered_json out{{"method", stored.weights.method}, {"from", stored.from}, {"parameters", stored.weights.parameters}, {"elements", stored.weights.elements},
+                             {"bytes", stored.weights.bytes}, {"complete", stored.weights.unknown.empty()}, {"parts", std::move(parts)}};
+  return out;
 }
 
 }  // namespace bigmodel::app

@@ -23,6 +23,19 @@ struct StoredEstimate {
 /// Empty where the config states no quantisation.
 std::optional<StoredEstimate> estimate_stored(spec::SpecLibrary& library, const FoundModel& model);
 
+/// Layers of multi-token prediction that a checkpoint keeps beside the model: not loaded, not part of any other figure.
+struct PredictionEstimate {
+  std::int64_t layers = 0;
+  StoredWeights weights;      ///< as the config lets expect them in files
+};
+
+/// Empty where the config states none, or the description does not know them.
+std::optional<PredictionEstimate> estimate_prediction(spec::SpecLibrary& library, const Config& config);
+
+/// "beside it 1 layer of multi-token prediction: 13,463,426,304 parameters, 12.6 GiB stored; not loaded"
+std::string prediction_line(const PredictionEstimate& prediction);
+nlohmann::ordered_json prediction_json(const PredictionEstimate& prediction);
+
 /// "stored as gptq (from the config): 5.34 GiB: int4, groups of 128 3.48 GiB, float16 1.86 GiB"
 std::string stored_weights_line(const StoredEstimate& stored);
 nlohmann::ordered_json stored_weights_json(const StoredEstimate& stored);

@@ -66,6 +66,7 @@ std::string text_of(const EstimateResult& result, const Terminal& terminal) {
   if (result.model.checkpoint != nullptr) out += stored_line(*result.model.checkpoint, result.stored.has_value()) + "\n";
   if (result.components) out += box_table(components_table(*result.components), terminal);
   if (result.stored) out += stored_weights_line(*result.stored) + "\n";
+  if (result.prediction) out += prediction_line(*result.prediction) + "\n";
   if (result.inference) out += fmt::format("\n{}", inference_text(*result.inference, terminal));
   if (result.training) out += fmt::format("\n{}", training_text(*result.training, terminal));
   return out;
@@ -83,6 +84,7 @@ std::string markdown_of(const EstimateResult& result) {
   if (result.model.checkpoint != nullptr) out += fmt::format("\n{}\n", stored_line(*result.model.checkpoint, result.stored.has_value()));
   if (result.components) out += fmt::format("\n{}", markdown_table(components_table(*result.components)));
   if (result.stored) out += fmt::format("\n{}\n", stored_weights_line(*result.stored));
+  if (result.prediction) out += fmt::format("\n{}\n", prediction_line(*result.prediction));
   if (result.inference) out += fmt::format("\n{}", inference_markdown(*result.inference));
   if (result.training) out += fmt::format("\n{}", training_markdown(*result.training));
   return result.inference || result.training ? out : out + fmt::format("\n{} ([source]({})).\n", kInferenceNote, kInferenceSource);
@@ -170,6 +172,7 @@ Json json_of(const EstimateResult& result) {
   if (result.model.checkpoint != nullptr) json["checkpoint"] = stored_json(*result.model.checkpoint, result.stored.has_value());
   if (result.components) json["components"] = components_json(*result.components);
   if (result.stored) json["stored"] = stored_weights_json(*result.stored);
+  if (result.prediction) json["prediction_layers"] = prediction_json(*result.prediction);
   if (result.inference) json["inference"] = inference_json(*result.inference);
   if (result.training) json["training"] = training_json(*result.training);
   json["assumptions"] = result.assumptions;

@@ -38,6 +38,7 @@ struct EstimateResult {
   MemoryEstimate estimate;
   std::optional<CheckpointClass> checkpoint_class;  ///< where it differs from the class of the rows
   std::optional<StoredEstimate> stored;      ///< of a quantised model
+  std::optional<PredictionEstimate> prediction;  ///< what a checkpoint keeps beside the model
   std::optional<InferenceResult> inference;  ///< where the call asks for it
   std::optional<TrainingResult> training;
   std::vector<std::string> assumptions;

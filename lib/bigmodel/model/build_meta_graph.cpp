@@ -9,6 +9,7 @@
 #include "bigmodel/core/suggestion.h"
 #include "bigmodel/model/graph_builder.h"
 #include "bigmodel/model/prune_heads.h"
+#include "bigmodel/model/text_part.h"
 #include "bigmodel/model/unknown_keys.h"
 
 namespace bigmodel {
@@ -61,12 +62,29 @@ std::string_view chosen_class(spec::SpecLibrary& library, const Config& config, 
 
 }  // namespace
 
-MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options) {
+namespace {
+
+constexpr std::string_view kPredictionClass = "PredictionLayers";
+/// One of them, whatever the type calls it.
+constexpr std::string_view kPredictionKeys[] = {"num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers"};
+
+std::int64_t prediction_layers_of(const spec::Map& map) {
+  for (const std::string_view key : kPredictionKeys) {
+    const spec::Value* value = spec::find(map, key);
+    if (value == nullptr || value->if_int() == nullptr) continue;
+    return std::max<std::int64_t>(*value->if_int(), 0);
+  }
+  return 0;
+}
+
+/// `cls` of the class names; empty: the class that the options choose.
+MetaGraph build_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options, std::string_view cls) {
   const spec::Model& model = described_model(library, config);
   spec::Evaluator evaluator(library);
   const auto view = std::make_shared<spec::ConfigView>(evaluator, model, config.data, config.where);
   GraphBuilder builder(library, evaluator, options.disk_rules);
-  const std::string_view cls = chosen_class(library, config, model, builder, *view, options.class_name);
+  const bool whole = cls.empty();
+  if (whole) cls = chosen_class(library, config, model, builder, *view, options.class_name);
   MetaGraph graph;
   try {
     BuiltModule built = builder.build(model, *view, cls, library.class_of(model, cls).place);
@@ -84,8 +102,31 @@ MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, con
   graph.spec_files = library.source_names();
   graph.stored_dtype = graph.root->stored_dtype;
   report_unknown_keys(*view, graph.notes, graph.warnings);
+  if (!whole) return graph;
   if (const HeadsByLayer lost = pruned_heads(config.data, config.where); !lost.empty()) return prune_heads(graph, lost).graph;
   return graph;
+}
+
+}  // namespace
+
+MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options) {
+  return build_graph(library, config, options, {});
+}
+
+std::int64_t prediction_layers(const Config& config) {
+  if (const std::int64_t own = prediction_layers_of(config.data); own > 0) return own;
+  for (const std::string_view part : kTextParts) {
+    const spec::Value* text = spec::find(config.data, part);
+    if (text != nullptr && text->if_map() != nullptr) return prediction_layers_of(*text->if_map());
+  }
+  return 0;
+}
+
+std::optional<MetaGraph> build_prediction_graph(spec::SpecLibrary& library, const Config& config) {
+  if (prediction_layers(config) == 0 || !library.has(config.model_type)) return std::nullopt;
+  const spec::Model& model = described_model(library, config);
+  if (std::ranges::find(model.classes, kPredictionClass, &spec::ClassDef::name) == model.classes.end()) return std::nullopt;
+  return build_graph(library, config, {}, kPredictionClass);
 }
 
 std::vector<std::string> class_names(spec::SpecLibrary& library, const Config& config) {

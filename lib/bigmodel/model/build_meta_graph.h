@@ -2,6 +2,8 @@
 // config.json + description -> meta graph.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,14 @@ struct BuildOptions {
 /// transformers 4 (5 reads it no more, and cannot load such a checkpoint).
 /// Limits: 2 M modules expanded, 100 k templates, 64 levels, sizes below 2^63 elements, 50 M steps.
 MetaGraph build_meta_graph(spec::SpecLibrary& library, const Config& config, const BuildOptions& options = {});
+
+/// How many layers of multi-token prediction the config, or its text part, says that a checkpoint keeps beside the model. They are
+/// never part of the model.
+std::int64_t prediction_layers(const Config& config);
+
+/// Those layers by their names in files: the class PredictionLayers of the type's own description, which its parents' do not stand for.
+/// nullopt where the config states none or the description does not know them. Throws as build_meta_graph.
+std::optional<MetaGraph> build_prediction_graph(spec::SpecLibrary& library, const Config& config);
 
 /// Python names of every class that the type's description can build, base first.
 std::vector<std::string> class_names(spec::SpecLibrary& library, const Config& config);

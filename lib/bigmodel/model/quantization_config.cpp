@@ -72,11 +72,13 @@ std::string method_of(const spec::Map& map) {
 /// The method's own reader: keys of one quantization_config.
 class Reader {
  public:
-  explicit Reader(const spec::Map& map) : map_(map) {}
+  /// `config`: whose the map is, for what it says outside of it.
+  Reader(const spec::Map& map, const spec::Map& config) : map_(map), config_(config) {}
 
   QuantizationConfig read() {
     out_.method = method_of(map_);
     const std::string& method = out_.method;
+    out_.skips_float32 = method != "gptq" && method != "auto-round" && method != "modelopt";
     if (method == "gptq" || method == "auto-round" || method == "awq") {
       read_gptq(method == "awq");
     } else if (method == "bitsandbytes") {
@@ -153,6 +155,7 @@ class Reader {
   static PackedForm nvfp4() {
     PackedForm form = grouped("nvfp", 4, 16, 8, 0);
     form.bytes_per_matrix = 8;  // float32 scales of the weight and of its input
+    form.scalars_per_matrix = 2;
     return form;
   }
   static PackedForm fp8_rows(int scale_bits) { return grouped("fp", 8, 0, scale_bits, 0); }
@@ -173,11 +176,17 @@ class Reader {
     return form;
   }
 
+  static void add_scalar(PackedForm& form, std::int64_t bytes) {
+    form.bytes_per_matrix += bytes;
+    ++form.scalars_per_matrix;
+  }
+
   /// float16 scales, zeros as wide as the elements; gptq also keeps the group of each input.
   PackedForm gptq_form(const spec::Map& keys, bool awq) {
     const auto key = [&](std::string_view first, std::string_view second) { return spec::find(keys, first) != nullptr ? first : second; };
     const int width = bits(keys, key("bits", "w_bit"), 4);
     PackedForm form = grouped("int", width, group(keys, key("group_size", "q_group_size"), 128), 16, width);
+    form.container_bits = 32;
     if (!awq) form.bytes_per_input = 4;
     return form;
   }
@@ -239,16 +248,27 @@ class Reader {
       if (sizes.size() != 2 || size(0) == 0 || size(1) == 0) {
         unknown(fmt::format("'weight_block_size' is {}, expected two positive numbers", block->describe()));
       } else {
-        add(fp8_tiles(size(0), size(1), 32));
+        add_fp8_tiles(size(0), size(1));
       }
     } else {
       PackedForm form = fp8_tensor(32);
       const std::string* activations = text_of(map_, "activation_scheme");
-      if (activations != nullptr && *activations == "static") form.bytes_per_matrix = 4;
+      if (activations != nullptr && *activations == "static") add_scalar(form, 4);
       add(std::move(form));
     }
     skip_modules("modules_to_not_convert");
     skip_modules("ignored_layers");
+  }
+
+  /// DeepSeek-V4: experts in fp4, all scales powers of two in a byte, what compresses the cache left alone.
+  void add_fp8_tiles(std::int64_t rows, std::int64_t columns) {
+    const std::string* experts = text_of(map_, "expert_dtype");
+    if (experts == nullptr && text_of(config_, "expert_dtype") != nullptr) experts = text_of(config_, "expert_dtype");
+    if (experts == nullptr || *experts == "fp8") return add(fp8_tiles(rows, columns, 32));
+    if (*experts != "fp4") return unknown(fmt::format("'expert_dtype' is '{}'", *experts));
+    out_.rules.push_back({{NamePattern::regex(".*\\.experts\\.")}, mxfp4()});
+    for (const char* wide : {".*compressor\\..*(wkv|wgate|kv_proj|gate_proj)$", ".*weights_proj$"}) out_.skipped.push_back(NamePattern::regex(wide));
+    add(fp8_tiles(rows, columns, 8));
   }
 
   void read_modelopt() {
@@ -264,7 +284,7 @@ class Reader {
       add(std::move(form));
     } else if (algorithm == "FP8") {
       PackedForm form = fp8_tensor(32);
-      form.bytes_per_matrix = 4;
+      add_scalar(form, 4);
       add(std::move(form));
     } else if (algorithm == "FP8_PER_CHANNEL_PER_TOKEN") {
       add(fp8_rows(32));
@@ -336,11 +356,15 @@ class Reader {
     } else if (strategy != "group" && strategy != "channel") {
       unknown(fmt::format("strategy '{}' of compressed-tensors", strategy));
     }
-    if (format == "pack-quantized") form.bytes_per_matrix = 16;  // weight_shape, two int64
+    if (format == "pack-quantized") {
+      form.container_bits = 32;
+      add_scalar(form, 8);  // weight_shape, two int64
+      add_scalar(form, 8);
+    }
     if (format == "marlin-24" || format.starts_with("sparse")) unknown(fmt::format("format '{}' of compressed-tensors", format));
     const spec::Value* order = spec::find(weights, "actorder");
     if (order != nullptr && order->if_string() != nullptr && *order->if_string() == "group") form.bytes_per_input = 4;
-    if (activations != nullptr && !flag_of(*activations, "dynamic", false)) form.bytes_per_matrix += 2;  // scale of the input
+    if (activations != nullptr && !flag_of(*activations, "dynamic", false)) add_scalar(form, 2);  // scale of the input
     return form;
   }
 
@@ -377,6 +401,7 @@ class Reader {
   }
 
   const spec::Map& map_;
+  const spec::Map& config_;
   QuantizationConfig out_;
 };
 
@@ -418,23 +443,39 @@ Places places_of(const spec::Map& config) {
 
 }  // namespace
 
-std::int64_t packed_bytes(const PackedForm& form, std::int64_t out, std::int64_t in) {
-  const auto mul = [](std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); };
-  const auto add = [](std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); };
-  const auto bytes = [&](std::int64_t count, int width) { return ceil_div<std::int64_t>(mul(count, width), 8); };
-  const std::int64_t elements = mul(out, in);
-  std::int64_t scales = 0;
+namespace {
+
+std::int64_t mul(std::int64_t a, std::int64_t b) { return checked_mul(a, b, kObject); }
+std::int64_t add(std::int64_t a, std::int64_t b) { return checked_add(a, b, kObject); }
+
+std::int64_t scales_of(const PackedForm& form, std::int64_t out, std::int64_t in) {
   switch (form.scales) {
-    case Scales::none: break;
-    case Scales::row: scales = out; break;
-    case Scales::group: scales = mul(out, ceil_div<std::int64_t>(in, form.group)); break;
-    case Scales::run: scales = ceil_div<std::int64_t>(elements, form.group); break;
-    case Scales::tile: scales = mul(ceil_div<std::int64_t>(out, form.group), ceil_div<std::int64_t>(in, form.group_columns)); break;
-    case Scales::tensor: scales = 1; break;
+    case Scales::none: return 0;
+    case Scales::row: return out;
+    case Scales::group: return mul(out, ceil_div<std::int64_t>(in, form.group));
+    case Scales::run: return ceil_div<std::int64_t>(mul(out, in), form.group);
+    case Scales::tile: return mul(ceil_div<std::int64_t>(out, form.group), ceil_div<std::int64_t>(in, form.group_columns));
+    case Scales::tensor: return 1;
   }
-  std::int64_t total = add(bytes(elements, form.element_bits), add(bytes(scales, form.scale_bits), bytes(scales, form.zero_bits)));
+  return 0;
+}
+
+}  // namespace
+
+std::int64_t packed_bytes(const PackedForm& form, std::int64_t out, std::int64_t in) {
+  const auto bytes = [&](std::int64_t count, int width) { return ceil_div<std::int64_t>(mul(count, width), 8); };
+  const std::int64_t scales = scales_of(form, out, in);
+  std::int64_t total = add(bytes(mul(out, in), form.element_bits), add(bytes(scales, form.scale_bits), bytes(scales, form.zero_bits)));
   if (form.scales_per_scale > 0) total = add(total, mul(4, ceil_div<std::int64_t>(scales, form.scales_per_scale)));
   return add(total, add(mul(form.bytes_per_input, in), form.bytes_per_matrix));
+}
+
+std::int64_t packed_elements(const PackedForm& form, std::int64_t out, std::int64_t in) {
+  const auto held = [&](std::int64_t count, int width) { return width == 0 ? 0 : width >= 8 ? count : ceil_div<std::int64_t>(mul(count, width), form.container_bits); };
+  const std::int64_t scales = scales_of(form, out, in);
+  std::int64_t total = add(held(mul(out, in), form.element_bits), add(form.scale_bits == 0 ? 0 : scales, held(scales, form.zero_bits)));
+  if (form.scales_per_scale > 0) total = add(total, ceil_div<std::int64_t>(scales, form.scales_per_scale));
+  return add(total, add(form.bytes_per_input > 0 ? in : 0, form.scalars_per_matrix));
 }
 
 const PackedForm* QuantizationConfig::form_of(std::string_view name, std::string_view disk_name, bool in_layer, bool is_expert, bool is_head) const {
@@ -464,7 +505,7 @@ std::optional<QuantizationConfig> quantization_of(const Config& config) {
     out.unknown.emplace_back("'quantization_config', which is no object with keys");
     return out;
   }
-  QuantizationConfig out = Reader(*places.chosen.map).read();
+  QuantizationConfig out = Reader(*places.chosen.map, config.data).read();
   if (places.differ) out.warnings.emplace_back("quantization_config of the model and of its text part differ; the model's counts");
   return out;
 }

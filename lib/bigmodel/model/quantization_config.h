@@ -35,10 +35,14 @@ struct PackedForm {
   std::int64_t scales_per_scale = 0; ///< so many scales share a float32 of their own (double quantisation); 0: none do
   std::int64_t bytes_per_input = 0;  ///< a list of groups
   std::int64_t bytes_per_matrix = 0; ///< shapes and scalars
+  std::int64_t scalars_per_matrix = 0;  ///< how many numbers those are
+  int container_bits = 8;            ///< of the integers that hold elements and zeros of less than 8 bits
 };
 
 /// Throws FormatError where it does not fit 64 bits.
 std::int64_t packed_bytes(const PackedForm& form, std::int64_t out, std::int64_t in);
+/// Numbers in the matrix's tensors as headers list them: containers of narrow elements, scales and scalars one each. The same error.
+std::int64_t packed_elements(const PackedForm& form, std::int64_t out, std::int64_t in);
 
 struct QuantizationConfig {
   /// Which matrices a method touches at all.
@@ -53,6 +57,7 @@ struct QuantizationConfig {
   Reach reach = Reach::linears;
   std::vector<Rule> rules;                ///< the first that matches holds; none: left alone
   std::vector<NamePattern> skipped;
+  bool skips_float32 = false;             ///< modules that stay float32 in a 16-bit model are left alone
   bool quantizes_head = false;            ///< also the output layer and what is tied, where `skipped` does not say otherwise
   std::vector<std::string> unknown;       ///< what is not understood: figures are then those before quantisation
   std::vector<std::string> warnings;      ///< contradictions

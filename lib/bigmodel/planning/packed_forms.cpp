@@ -38,12 +38,15 @@ PackedTensor matrices_of(const TensorVisit& visit, const LayoutSummary& layout) 
   if (shape.size() != 3 || !kind.empty() || shape[0] < 1) return {};
   // Stacked experts; what files keep apart (gate and up) is packed apart.
   const std::int64_t each = layout.file_tensors > shape[0] && layout.file_tensors % shape[0] == 0 ? layout.file_tensors / shape[0] : 1;
-  const std::int64_t out = shape[layout.transposed ? 2 : 1], in = shape[layout.transposed ? 1 : 2];
+  const bool transposed = layout.transposed || (visit.module.block && visit.module.block->kind == "experts" && text_property(*visit.module.block, "layout") == "transposed");
+  const std::int64_t out = shape[transposed ? 2 : 1], in = shape[transposed ? 1 : 2];
   if (out % each != 0) return {nullptr, shape[0], out, in};
   return {nullptr, checked_mul(shape[0], each, kObject), out / each, in};
 }
 
 }  // namespace
+
+std::int64_t PackedTensor::elements() const { return form == nullptr ? 0 : checked_mul(matrices, packed_elements(*form, out, in), kObject); }
 
 std::int64_t PackedTensor::bytes() const { return form == nullptr ? 0 : checked_mul(matrices, packed_bytes(*form, out, in), kObject); }
 
@@ -63,7 +66,7 @@ PackedTensor PackedForms::of(const TensorVisit& visit) const {
   const auto found = layouts_.find(visit.name);
   const LayoutSummary layout = found == layouts_.end() ? LayoutSummary{} : found->second;
   PackedTensor out = matrices_of(visit, layout);
-  if (out.matrices == 0) return out;
+  if (out.matrices == 0 || (visit.tensor.keep_float32 && quantization_.skips_float32)) return out;
   const std::string_view name = module_of(visit.name);
   const bool is_head = !in_layer(name) && std::ranges::find(heads_, visit.name) != heads_.end();
   // Stacked experts have no module of their own: files give each of them one.

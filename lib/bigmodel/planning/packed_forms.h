@@ -20,6 +20,8 @@ struct PackedTensor {
 
   /// Of all matrices, scales and zeros included. Throws FormatError where it does not fit 64 bits.
   std::int64_t bytes() const;
+  /// Numbers that headers list for them: packed ones counted by the integers that hold them. The same error.
+  std::int64_t elements() const;
 };
 
 /// Matrices are the weights of linear layers and stacked experts ([experts, out, in], or as the disk rules turn them). The graph should be

@@ -32,20 +32,21 @@ class Pricer {
     const std::int64_t elements = element_count(visit.tensor.shape, visit.name);
     if (const PackedTensor packed = forms_.of(visit); packed.form != nullptr) {
       packed_.insert(packed.form->name);
-      add(packed.form->name, elements, packed.bytes());
+      add(packed.form->name, elements, packed.bytes(), packed.elements());
     } else {
       const DType dtype = resolved_dtype(visit.tensor, plain_);
-      add(std::string(bigmodel::name(dtype)), elements, byte_count(dtype, elements));
+      add(std::string(bigmodel::name(dtype)), elements, byte_count(dtype, elements), elements);
     }
   }
 
-  void add(const std::string& form, std::int64_t elements, std::int64_t bytes) {
+  void add(const std::string& form, std::int64_t elements, std::int64_t bytes, std::int64_t listed) {
     auto it = std::ranges::find(out_.parts, form, &StoredWeights::Part::form);
     if (it == out_.parts.end()) it = out_.parts.insert(it, {form, 0, 0});
     it->parameters = checked_add(it->parameters, elements, kObject);
     it->bytes = checked_add(it->bytes, bytes, kObject);
     out_.parameters = checked_add(out_.parameters, elements, kObject);
     out_.bytes = checked_add(out_.bytes, bytes, kObject);
+    out_.elements = checked_add(out_.elements, listed, kObject);
   }
 
   PackedForms forms_;

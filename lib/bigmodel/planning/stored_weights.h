@@ -23,6 +23,7 @@ struct StoredWeights {
   std::vector<Part> parts;       ///< packed ones first, each form once
   std::int64_t parameters = 0;   ///< logical: tied tensors once, persistent buffers included, nothing packed
   std::int64_t bytes = 0;
+  std::int64_t elements = 0;     ///< as headers list them, packed ones by the integers that hold them: what listings call parameters
   std::vector<std::string> unknown;   ///< what could not be told; bytes are then those before quantisation
   std::vector<std::string> warnings;  ///< contradictions in the config
 };
