@@ -60,7 +60,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --split --machine --fits --solve --train --optimizer --sharding --offload --recompute --master-weights --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--dtypes --exact --strict --report --post-discussion --yes --format --context --batch --beams --kv-dtype --engine --attention --prefill-chunk --device --split --machine --fits --solve --train --optimizer --sharding --offload --recompute --master-weights --compiled --chunked-loss --offload-activations --optimizer-in-backward --lora-rank --lora-targets --lora-dtype --sequence --micro-batch --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -47,6 +47,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l shardin
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offload -d 'what waits in host memory' -x -a 'none optimizer all'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l recompute -d 'activations computed again on the way back' -x -a 'none selective full'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l master-weights -d 'float32 masters and moments beside 16-bit weights (mixed precision)'
+complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l compiled -d 'norms and activations are fused (torch.compile) and keep their inputs alone'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l chunked-loss -d 'logits an eighth at a time'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l offload-activations -d 'what is kept for the way back waits in host memory'
 complete -c bigmodel -n '__fish_seen_subcommand_from estimate-memory' -l optimizer-in-backward -d 'gradients are used and freed one by one'

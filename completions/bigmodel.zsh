@@ -76,6 +76,7 @@ _bigmodel() {
             '--offload[what waits in host memory]:WHAT:(none optimizer all)' \
             '--recompute[activations computed again on the way back]:WHAT:(none selective full)' \
             '--master-weights[float32 masters and moments beside 16-bit weights (mixed precision)]' \
+            '--compiled[norms and activations are fused (torch.compile) and keep their inputs alone]' \
             '--chunked-loss[logits an eighth at a time]' \
             '--offload-activations[what is kept for the way back waits in host memory]' \
             '--optimizer-in-backward[gradients are used and freed one by one]' \

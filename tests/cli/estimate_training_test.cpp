@@ -40,6 +40,19 @@ TEST_SUITE("cli/estimate_training") {
     CHECK(training["dtypes"][1]["weights_bytes"] == INT64_C(124439808) * 2);
   }
 
+  TEST_CASE("compiled: less is kept for the way back") {
+    const auto kept = [](std::vector<std::string> more) {
+      more.insert(more.begin(), {"estimate-memory", "meta-llama/Llama-3.2-1B", "--train", "full", "--dtypes", "bfloat16", "--json"});
+      return Json::parse(run_binary(more).out)["training"];
+    };
+    CHECK(kept({})["compiled"] == false);
+    const Json compiled = kept({"--compiled"});
+    CHECK(compiled["compiled"] == true);
+    CHECK(compiled["dtypes"][0]["activations_bytes"] < kept({})["dtypes"][0]["activations_bytes"]);
+    CHECK(run({"--train", "full", "--compiled"}).out.find(", compiled") != std::string::npos);
+    CHECK(run({"--compiled"}).exit_code == 2);
+  }
+
   TEST_CASE("adapters, a verdict, and what would help") {
     const RunResult r = run({"--train", "lora", "--lora-rank", "8", "--lora-targets", "c_attn,c_fc"});
     CHECK(r.exit_code == 0);

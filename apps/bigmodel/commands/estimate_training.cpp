@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kDeviceBarCells = 16;
 
-constexpr std::string_view kOnlyTraining[] = {"optimizer", "sharding", "recompute", "master-weights", "chunked-loss", "offload", "offload-activations", "optimizer-in-backward", "lora-dtype", "lora-rank", "lora-targets", "sequence", "micro-batch"};
+constexpr std::string_view kOnlyTraining[] = {"optimizer", "sharding", "recompute", "master-weights", "compiled", "chunked-loss", "offload", "offload-activations", "optimizer-in-backward", "lora-dtype", "lora-rank", "lora-targets", "sequence", "micro-batch"};
 
 std::vector<std::string_view> optimizer_names() {
   std::vector<std::string_view> names;
@@ -43,6 +43,7 @@ TrainingRequest request_of(const Options& options, const std::optional<DevicePoo
   out.optimizer = *std::ranges::find(optimizer_kinds(), options.text("optimizer"), &OptimizerKind::name);
   out.sharding = parse_sharding(options.text("sharding"), pool && pool->count > 1 ? std::optional(pool->count) : std::nullopt);
   out.master_weights = options.flag("master-weights");
+  out.compiled = options.flag("compiled");
   out.chunked_loss = options.flag("chunked-loss");
   const std::string offload = options.text("offload");
   out.offload = offload == "all" ? StateOffload::all : offload == "optimizer" ? StateOffload::optimizer : StateOffload::none;
@@ -137,9 +138,9 @@ std::string binary(std::int64_t size_bytes) { return format_binary(static_cast<s
 
 std::string headline(const TrainingResult& result) {
   const TrainingRequest& r = result.request;
-  return fmt::format("to train {} ({}): {}, {} x {} tokens{}, recompute {}{}{}", result.class_name, result.mode, r.optimizer.name,
+  return fmt::format("to train {} ({}): {}, {} x {} tokens{}, recompute {}{}{}{}", result.class_name, result.mode, r.optimizer.name,
                      grouped_digits(r.micro_batch), grouped_digits(r.sequence), r.sharding.text == "none" ? "" : fmt::format(", {} over {} devices", r.sharding.text, r.sharding.devices()),
-                     result.recompute, r.master_weights ? ", float32 masters" : "",
+                     result.recompute, r.master_weights ? ", float32 masters" : "", r.compiled ? ", compiled" : "",
                      r.offload == StateOffload::none ? "" : fmt::format(", offload {}", result.offload));
 }
 
@@ -218,6 +219,7 @@ std::vector<OptionSpec> training_option_rows() {
        .more = "optimizer: states and masters, gradients as they are made (ZeRO-Offload). all: weights too, with zero3 or fsdp (FSDP's CPUOffload)."},
       {.name = "recompute", .kind = ValueKind::choice, .value_name = "WHAT", .help = "activations computed again on the way back", .default_text = "none", .choices = {"none", "selective", "full"}},
       {.name = "master-weights", .help = "float32 masters and moments beside 16-bit weights (mixed precision)"},
+      {.name = "compiled", .help = "norms and activations are fused (torch.compile) and keep their inputs alone"},
       {.name = "chunked-loss", .help = "logits an eighth at a time"},
       {.name = "offload-activations", .help = "what is kept for the way back waits in host memory"},
       {.name = "optimizer-in-backward", .help = "gradients are used and freed one by one"},
@@ -310,7 +312,7 @@ Json training_json(const TrainingResult& result) {
   Json json{{"class", result.class_name},       {"mode", result.mode},
             {"optimizer", r.optimizer.name},    {"sharding", r.sharding.text}, {"offload", result.offload},
             {"devices", r.sharding.devices()},  {"recompute", result.recompute},
-            {"master_weights", r.master_weights}, {"sequence", r.sequence},
+            {"master_weights", r.master_weights}, {"compiled", r.compiled},     {"sequence", r.sequence},
             {"micro_batch", r.micro_batch},     {"trainable_parameters", result.rows.front().memory.trainable_parameters}};
   if (r.mode != TrainMode::full) json["lora_rank"] = r.rank;
   if (result.pool) json["device"] = pool_json(*result.pool);

@@ -100,7 +100,7 @@ ActivationSize activation_size(const ActivationWidths& widths, const ActivationR
   out.attention_bytes = bytes(mul(tokens, widths.attention));
   if (request.eager_attention) {
     const std::int64_t scores = mul(mul(tokens, widths.heads), request.context);
-    out.attention_bytes = add(out.attention_bytes, add(bytes(scores), mul(scores, 4)));
+    out.attention_bytes = add(out.attention_bytes, add(request.scores_once ? 0 : bytes(scores), mul(scores, 4)));
   } else {
     out.attention_bytes = add(out.attention_bytes, mul(mul(tokens, widths.heads), 4));  // log-sum-exp
   }

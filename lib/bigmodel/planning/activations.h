@@ -31,6 +31,7 @@ struct ActivationRequest {
   std::int64_t context = 1;         ///< tokens that a query may see
   DType dtype = DType::float16;
   bool eager_attention = false;     ///< materialises scores, and their softmax in float32
+  bool scores_once = false;         ///< and they are there once, in float32
   bool all_logits = false;          ///< of every token, not only of each sequence's last, with a float32 copy
 };
 

@@ -161,6 +161,7 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
                          .context = request.context,
                          .dtype = compute_dtype,
                          .eager_attention = request.eager_attention,
+                         .scores_once = request.engine == CacheEngine::llama_cpp,
                          .all_logits = request.all_logits};
   out.prefill_activations = around(activation_size(widths, pass).peak_bytes);
   pass.tokens = pass.sequences = sequences;

@@ -39,14 +39,15 @@ struct KeptBytes {
   std::int64_t replicated = 0;  ///< norms and their results
 };
 
-KeptBytes kept_bytes(const KeptWidths& w, int element, bool frozen, bool eager, std::int64_t sequence) {
+KeptBytes kept_bytes(const KeptWidths& w, int element, bool frozen, bool eager, bool compiled, std::int64_t sequence) {
   KeptBytes out;
   const auto times = [&](std::int64_t width, std::int64_t factor) { return mul(width, factor); };
   // An RMS norm keeps its input in float32, the normalised state and its result; a fused norm its input and its result.
-  out.replicated = add(times(w.composed_norms, frozen ? 4 : 4 + 2 * element), times(w.fused_norms, frozen ? element : 2 * element));
+  const int fused = frozen ? element : 2 * element;
+  out.replicated = add(times(w.composed_norms, compiled ? fused : frozen ? 4 : 4 + 2 * element), times(w.fused_norms, fused));
   out.split = add(times(w.attention, element), times(w.heads, 4));
-  // gate, its activation, up and their product; of an ungated layer the input and the result of the activation.
-  out.split = add(out.split, add(times(w.gated, (frozen ? 3 : 4) * element), times(w.plain, (frozen ? 1 : 2) * element)));
+  // gate, its activation (not where it is fused), up and their product; of an ungated layer the input and the result of the activation.
+  out.split = add(out.split, add(times(w.gated, ((frozen ? 3 : 4) - (compiled ? 1 : 0)) * element), times(w.plain, (frozen ? 1 : 2) * element)));
   out.split = add(out.split, add(times(w.mixers, 2 * element), add(times(w.dispatched, element), times(w.router, 4))));
   if (eager) out.split = add(out.split, mul(mul(w.heads, sequence), 2 * element + 1));  // softmax, dropout and its mask
   return out;
@@ -202,6 +203,7 @@ std::vector<std::string> assumptions_of(const TrainingRequest& request) {
   out.emplace_back("gradients are freed after each step; high: they are kept (accumulation), and the optimizer works on a copy");
   out.emplace_back("no dropout masks; activations of attention without materialised scores unless --attention eager");
   out.emplace_back("overhead a device: CUDA context and PyTorch 300 to 650 MiB, communication 342 to 512 MiB (published calculators)");
+  if (request.compiled) out.emplace_back("compiled: norms and activations keep their inputs alone, and are made again on the way back");
   if (request.mode == TrainMode::qlora) {
     out.push_back(fmt::format("weights: linear layers in nf4{}, the rest in {}", request.double_quant ? " with double quantisation" : "", name(request.dtype)));
   }
@@ -236,7 +238,7 @@ TrainingMemory TrainingPlan::memory(const TrainingRequest& request) const {
   const bool eager = request.eager_attention && request.recompute == Recompute::none;
   const std::int64_t tokens = mul(request.sequence, request.micro_batch);
   const auto per_device = [&](const KeptWidths& widths, bool with_scores) {
-    const KeptBytes kept = kept_bytes(widths, element, frozen, with_scores, request.sequence);
+    const KeptBytes kept = kept_bytes(widths, element, frozen, with_scores, request.compiled, request.sequence);
     return mul(tokens, add(ceil_div(kept.split, sharding.tensor), kept.replicated));
   };
   std::int64_t kept = request.recompute == Recompute::full ? mul(tokens, mul(shape_.layer_inputs, element)) : per_device(shape_.all, eager);

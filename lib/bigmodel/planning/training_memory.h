@@ -76,6 +76,7 @@ struct TrainingRequest {
   Sharding sharding;
   Recompute recompute = Recompute::none;
   bool eager_attention = false;
+  bool compiled = false;             ///< norms and activations are fused (torch.compile): they are made again from their inputs
   bool chunked_loss = false;         ///< logits an eighth at a time
   std::int64_t rank = 16;            ///< of adapters
   std::int64_t sequence = 2048;
