@@ -264,6 +264,17 @@ TEST_SUITE("ops/cuda_linear") {
     }
   }
 
+  TEST_CASE("a matrix is widened panel by panel where memory is scarce") {
+    for (const bool refuses : {false, true}) {
+      const EmulatedAccelerator device({.memory_bytes = 1 << 20});
+      const LoopProduct products(device, refuses);
+      for (const DType dtype : {DType::float16, DType::q8_0}) {
+        for (const bool ends : {false, true}) CHECK(linear_off(device, &products, dtype, {9, 64, 150}, ends) <= 1);
+      }
+      if (!refuses) CHECK(products.calls[DType::float32] == 12);
+    }
+  }
+
   TEST_CASE("transposed matrices") {
     for (const unsigned order : {0U, 1U}) {
       const EmulatedAccelerator device({.order = order});

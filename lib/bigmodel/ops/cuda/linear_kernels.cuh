@@ -89,7 +89,8 @@ class ManyRows {
       return;
     }
     // Widened a panel at a time: exact products of what is stored, with little scratch.
-    const std::int64_t panel = std::clamp<std::int64_t>(kPanelBytes / 4 / in / kTile * kTile, kTile, outs);
+    const std::int64_t room = std::min(kPanelBytes, static_cast<std::int64_t>(device_.description().memory_bytes / 64));
+    const std::int64_t panel = std::min(std::max<std::int64_t>(room / 4 / in / kTile * kTile, kTile), outs);
     const auto wide = device_.allocate(static_cast<std::uint64_t>(panel * in) * 4);
     for (std::int64_t first = 0; first < outs; first += panel) {
       const std::int64_t some = std::min(panel, outs - first);
@@ -106,6 +107,7 @@ class ManyRows {
   }
 
  private:
+  /// Nor more than a 64th of the card's memory.
   static constexpr std::int64_t kPanelBytes = std::int64_t{64} << 20;
 
   void tiles(const float* x, std::int64_t rows, const StoredValues& weight, std::int64_t outs, std::int64_t in, bool narrow, const ProductEnd& end) const {
