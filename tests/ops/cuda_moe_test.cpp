@@ -301,6 +301,10 @@ TEST_SUITE("ops/cuda/moe") {
             CAPTURE(groups);
             check_route(rule, 5, logits);
             check_route(rule, 5, logits, bias);
+            // More than the groups that are kept have.
+            rule.top_k = 30;
+            check_route(rule, 5, logits);
+            rule.top_k = 6;
           }
         }
       }
