@@ -13,8 +13,8 @@ function(bigmodel_sources target)
     endif()
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
       # Headers that show JSON or CUDA types serve the library's own sources: not installed.
-      file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h shows REGEX "#include (<nlohmann/|<cuda|\"bigmodel/device/cuda/cuda_(accelerator|launcher|errors))" LIMIT_COUNT 1)
-      if(shows)
+      file(STRINGS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h shows_json REGEX "#include <nlohmann/" LIMIT_COUNT 1)
+      if(shows_json OR bigmodel_for_cuda)
         target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h)
       else()
         target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/lib
@@ -30,6 +30,7 @@ endfunction()
 
 # The same for sources that include CUDA's headers, which no others find.
 function(bigmodel_cuda_sources target)
+  set(bigmodel_for_cuda TRUE)
   bigmodel_sources(${target} ${ARGN})
   foreach(name IN LISTS ARGN)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)

@@ -31,19 +31,26 @@ void choose_tokens(Decoding& decoding, Tensor logits, std::vector<RowSoFar> rows
   std::mt19937_64 random(options.seed);
   const EndOfRow end(options);
   std::vector<bool> ended(rows.size(), false);
+  // Where nothing but the largest logit counts, an accelerator finds it, and the vocabulary stays there.
+  const bool largest_alone = !options.sample && options.rules.empty() && !options.logprobs && decoding.chooses_on_device();
+  std::vector<std::int64_t> largest;
   for (std::int64_t count = 1; count <= options.max_new_tokens; ++count) {
-    const std::int64_t vocabulary = logits.width();
-    const std::int64_t last = logits.rows() / decoding.rows();
     std::vector<std::int64_t> next(rows.size(), options.pad_id);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       if (ended[r]) continue;
-      const float* own = logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * vocabulary;
-      std::vector<float> scores(own, own + vocabulary);
-      apply_rules(options.rules, rows[r], scores);
-      next[r] = options.sample ? drawn_from(scores, random) : largest_of(scores);
+      std::span<const float> own;
+      if (largest.empty()) {
+        const std::int64_t last = logits.rows() / decoding.rows();
+        own = {logits.f32() + ((static_cast<std::int64_t>(r) + 1) * last - 1) * logits.width(), static_cast<std::size_t>(logits.width())};
+        std::vector<float> scores(own.begin(), own.end());
+        apply_rules(options.rules, rows[r], scores);
+        next[r] = options.sample ? drawn_from(scores, random) : largest_of(scores);
+      } else {
+        next[r] = largest[r];
+      }
       rows[r].ids.push_back(next[r]);
       out.ids[r].push_back(next[r]);
-      if (options.logprobs) out.logprobs[r].push_back(log_softmax({own, static_cast<std::size_t>(vocabulary)})[static_cast<std::size_t>(next[r])]);
+      if (options.logprobs) out.logprobs[r].push_back(log_softmax(own)[static_cast<std::size_t>(next[r])]);
       if (options.on_token) options.on_token(static_cast<std::int64_t>(r), next[r], options.logprobs ? out.logprobs[r].back() : 0);
       if (const std::optional<FinishReason> reason = end.reason(rows[r].ids, count)) {
         ended[r] = true;
@@ -51,7 +58,11 @@ void choose_tokens(Decoding& decoding, Tensor logits, std::vector<RowSoFar> rows
       }
     }
     if (std::ranges::all_of(ended, [](bool e) { return e; })) return;
-    logits = decoding.step(next);
+    if (largest_alone) {
+      largest = decoding.step_largest(next);
+    } else {
+      logits = decoding.step(next);
+    }
     ++out.decode_steps;
   }
 }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "bigmodel/core/error.h"
 #include "bigmodel/engine/device_numbers.h"
+#include "bigmodel/ops/device_ops.h"
 
 namespace bigmodel {
 namespace {
@@ -54,25 +56,45 @@ Tensor Decoding::run_prompt(bool all_logits) {
   return logits;
 }
 
-Tensor Decoding::step(std::span<const std::int64_t> next) {
+void Decoding::begin_step(std::span<const std::int64_t> next) {
   if (!state_.valid.empty()) state_.valid = appended(state_.valid, state_.columns(), state_.batch, [](std::int64_t) { return std::uint8_t{1}; });
-  std::span<const std::int64_t> input = next;
   if (state_.cache != nullptr) {
     state_.past = cache_.columns();
     state_.length = 1;
   } else {
     ids_ = appended(ids_, state_.length, state_.batch, [&](std::int64_t r) { return next[static_cast<std::size_t>(r)]; });
-    input = ids_;
     ++state_.length;
   }
   place_tokens(state_);
-  const Accelerator* device = model_.only_accelerator();
-  Tensor logits = device != nullptr && state_.cache != nullptr ? step_on(*device, next) : model_.forward(Tensor::of_ids({state_.batch, state_.length}, input), state_);
+}
+
+Tensor Decoding::step(std::span<const std::int64_t> next) {
+  begin_step(next);
+  Tensor logits;
+  if (chooses_on_device()) {
+    step_on(*model_.only_accelerator(), next);
+    logits = device_logits_.to(cpu_device());
+  } else {
+    logits = model_.forward(Tensor::of_ids({state_.batch, state_.length}, state_.cache != nullptr ? next : ids_), state_);
+  }
   cache_.advance(1);
   return logits;
 }
 
-Tensor Decoding::step_on(const Accelerator& device, std::span<const std::int64_t> next) {
+std::vector<std::int64_t> Decoding::step_largest(std::span<const std::int64_t> next) {
+  BIGMODEL_ASSERT(chooses_on_device());
+  const Accelerator& device = *model_.only_accelerator();
+  begin_step(next);
+  step_on(device, next);
+  cache_.advance(1);
+  if (device_largest_.empty() || device_largest_.count() != state_.batch) device_largest_ = Tensor({state_.batch}, DType::int64, device);
+  device.operations().argmax(device_logits_.data(), state_.batch, device_logits_.width(), device_largest_.ids());
+  std::vector<std::int64_t> out(static_cast<std::size_t>(state_.batch));
+  device.copy_out(device_largest_.bytes(), std::as_writable_bytes(std::span(out)));
+  return out;
+}
+
+void Decoding::step_on(const Accelerator& device, std::span<const std::int64_t> next) {
   if (device_ids_.empty() || device_ids_.rows() != state_.batch) device_ids_ = Tensor({state_.batch, 1}, DType::int64, device);
   device.queue_small_copy_in(device_ids_.bytes(), std::as_bytes(next));
   if (recorded_ != nullptr && cache_.room() < 1) recorded_ = nullptr;
@@ -96,7 +118,6 @@ Tensor Decoding::step_on(const Accelerator& device, std::span<const std::int64_t
     recorded_->launch();
     cache_.set_length(state_.past + 1);
   }
-  return device_logits_.to(cpu_device());
 }
 
 void Decoding::select(std::span<const std::int64_t> rows) {

@@ -34,6 +34,10 @@ class Decoding {
   Tensor run_prompt(bool all_logits);
   /// Logits [rows, 1, vocabulary] behind one more token a row.
   Tensor step(std::span<const std::int64_t> next);
+  /// Whether step_largest() may be called: one accelerator has everything.
+  bool chooses_on_device() const noexcept { return model_.only_accelerator() != nullptr && state_.cache != nullptr; }
+  /// The first of the largest logits of every row behind one more token a row, chosen where they lie.
+  std::vector<std::int64_t> step_largest(std::span<const std::int64_t> next);
   /// From here on row i goes on from what was row `rows[i]`; there may be more or fewer of them.
   void select(std::span<const std::int64_t> rows);
 
@@ -43,15 +47,16 @@ class Decoding {
   bool is_recorded() const noexcept { return recorded_ != nullptr; }
 
  private:
-  /// step() where one accelerator does everything: the pass is recorded once, and then repeated.
-  Tensor step_on(const Accelerator& device, std::span<const std::int64_t> next);
+  /// Brings device_logits_ where one accelerator does everything: the pass is recorded once, and then repeated.
+  void step_on(const Accelerator& device, std::span<const std::int64_t> next);
+  void begin_step(std::span<const std::int64_t> next);
 
   LoadedModel& model_;
   Cache cache_;
   ForwardState state_;
   std::vector<std::int64_t> ids_;   ///< [rows, columns] so far; kept without a cache only
   Tensor encoder_input_;
-  Tensor device_ids_, device_logits_;
+  Tensor device_ids_, device_logits_, device_largest_;
   std::unique_ptr<RecordedWork> recorded_;
   bool repeatable_ = false;         ///< the last pass on the accelerator could have been recorded
 };
