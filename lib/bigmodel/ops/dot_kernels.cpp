@@ -2,8 +2,10 @@
 // The portable kernels, and the choice between all of them.
 #include "bigmodel/ops/dot_kernels.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "bigmodel/ops/blocks.h"
 #include "bigmodel/ops/widen.h"
@@ -92,6 +94,33 @@ const DotKernels& dot_kernels(CpuIsa isa) {
   if (isa >= CpuIsa::avx512) found = avx512_dot_kernels(isa >= CpuIsa::avx512_bf16);
   if (found == nullptr && isa >= CpuIsa::avx2) found = avx2_dot_kernels();
   return found == nullptr ? portable_dot_kernels() : *found;
+}
+
+std::int64_t packed_bytes(std::int64_t count, std::int64_t group, std::int64_t k, std::int64_t element_bytes) {
+  const std::int64_t lines = (k * element_bytes + kCacheLineBytes - 1) / kCacheLineBytes;
+  return (count + group - 1) / group * group * lines * kCacheLineBytes;
+}
+
+void pack_rows(const std::byte* from, std::int64_t step_bytes, std::int64_t count, std::int64_t group, std::int64_t k, std::int64_t element_bytes, std::byte* to) {
+  const std::int64_t bytes = k * element_bytes;
+  const std::int64_t whole = bytes / kCacheLineBytes;
+  for (std::int64_t first = 0; first < count; first += group, from += group * step_bytes) {
+    const std::int64_t here = std::min(group, count - first);
+    for (std::int64_t line = 0; line * kCacheLineBytes < bytes; ++line) {
+      for (std::int64_t r = 0; r < group; ++r, to += kCacheLineBytes) {
+        const std::byte* at = from + r * step_bytes + line * kCacheLineBytes;
+        if (r >= here) {
+          std::memset(to, 0, kCacheLineBytes);
+        } else if (line < whole) {
+          std::memcpy(to, at, kCacheLineBytes);
+        } else {
+          const auto rest = static_cast<std::size_t>(bytes - line * kCacheLineBytes);
+          std::memcpy(to, at, rest);
+          std::memset(to + rest, 0, kCacheLineBytes - rest);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace bigmodel::ops

@@ -17,12 +17,17 @@ using DotTile = void (*)(const void* x, std::int64_t x_step, std::int64_t rows, 
 
 inline constexpr std::int64_t kCacheLineBytes = 64;
 
+/// DotTile over packed operands (pack_rows): x in groups of tile_rows, w in groups of tile_outs, whole cache lines of k. The same sums.
+using PackedTile = void (*)(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t outs, std::int64_t lines, float* y, std::int64_t y_step);
+
 struct DotKernels {
   std::int64_t tile_rows = 1, tile_outs = 1;
   DotTile f32 = nullptr, bf16 = nullptr, f16 = nullptr;   ///< of float32 activations with weights of that dtype
   /// Of float32 activations with blocks, one row only; sums as in `f32` of the values that the blocks stand for.
   DotTile q8_0 = nullptr, q4_0 = nullptr;
   DotTile bf16_pairs = nullptr;                           ///< of bfloat16 activations with bfloat16 weights; null: the processor has no such product
+  /// Of float32 with float32, and of bfloat16 with bfloat16; null: there are none.
+  PackedTile f32_packed = nullptr, bf16_packed = nullptr;
   /// y += a * x.
   void (*add_scaled)(float a, const float* x, float* y, std::int64_t count) = nullptr;
   /// out = the sum over j < count of weights[j] * row j; rows of `width`, one behind the other.
@@ -44,6 +49,11 @@ struct DotKernels {
     }
   }
 };
+
+/// `count` rows of `k` elements of `element_bytes` each, `step_bytes` apart, as tiles read them: of each `group` rows the first 64 bytes, then the
+/// next, and so on. Rows that a matrix has less than a group, and bytes behind a row's end, are zeros. `to`: packed_bytes().
+void pack_rows(const std::byte* from, std::int64_t step_bytes, std::int64_t count, std::int64_t group, std::int64_t k, std::int64_t element_bytes, std::byte* to);
+std::int64_t packed_bytes(std::int64_t count, std::int64_t group, std::int64_t k, std::int64_t element_bytes);
 
 const DotKernels& portable_dot_kernels();
 /// Null where this build has none.

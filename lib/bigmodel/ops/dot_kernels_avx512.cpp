@@ -167,6 +167,78 @@ BIGMODEL_AVX512_BF16 void pair_tile(const std::uint16_t* x, std::int64_t x_step,
   }
 }
 
+/// tile() of float32 over packed operands.
+template <int R, int O>
+BIGMODEL_AVX512 void packed_tile(const std::byte* x, const std::byte* w, std::int64_t lines, float* y, std::int64_t y_step) {
+  __m512 sums[R][O];
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) sums[r][o] = _mm512_setzero_ps();
+  }
+  for (; lines > 0; --lines, x += kRows * kCacheLineBytes, w += kOuts * kCacheLineBytes) {
+    __m512 b[O];
+    for (int o = 0; o < O; ++o) b[o] = _mm512_load_ps(w + o * kCacheLineBytes);
+    for (int r = 0; r < R; ++r) {
+      const __m512 a = _mm512_load_ps(x + r * kCacheLineBytes);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_fmadd_ps(a, b[o], sums[r][o]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) y[r * y_step + o] = _mm512_reduce_add_ps(sums[r][o]);
+  }
+}
+
+/// pair_tile() over packed operands.
+template <int R, int O>
+BIGMODEL_AVX512_BF16 void packed_pair_tile(const std::byte* x, const std::byte* w, std::int64_t lines, float* y, std::int64_t y_step) {
+  __m512 sums[R][O];
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) sums[r][o] = _mm512_setzero_ps();
+  }
+  for (; lines > 0; --lines, x += kRows * kCacheLineBytes, w += kOuts * kCacheLineBytes) {
+    __m512i b[O];
+    for (int o = 0; o < O; ++o) b[o] = _mm512_load_si512(w + o * kCacheLineBytes);
+    for (int r = 0; r < R; ++r) {
+      const __m512i a = _mm512_load_si512(x + r * kCacheLineBytes);
+      for (int o = 0; o < O; ++o) sums[r][o] = _mm512_dpbf16_ps(sums[r][o], (__m512bh)a, (__m512bh)b[o]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int o = 0; o < O; ++o) y[r * y_step + o] = _mm512_reduce_add_ps(sums[r][o]);
+  }
+}
+
+/// A tile of any size out of those that are compiled.
+template <template <int, int> class Tile>
+struct PackedTiles {
+  template <int R>
+  static void of_outs(const std::byte* x, const std::byte* w, std::int64_t outs, std::int64_t lines, float* y, std::int64_t y_step) {
+    switch (outs) {
+      case 6: return Tile<R, 6>::run(x, w, lines, y, y_step);
+      case 5: return Tile<R, 5>::run(x, w, lines, y, y_step);
+      case 4: return Tile<R, 4>::run(x, w, lines, y, y_step);
+      case 3: return Tile<R, 3>::run(x, w, lines, y, y_step);
+      case 2: return Tile<R, 2>::run(x, w, lines, y, y_step);
+      default: return Tile<R, 1>::run(x, w, lines, y, y_step);
+    }
+  }
+  static void of(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t outs, std::int64_t lines, float* y, std::int64_t y_step) {
+    switch (rows) {
+      case 4: return of_outs<4>(x, w, outs, lines, y, y_step);
+      case 3: return of_outs<3>(x, w, outs, lines, y, y_step);
+      case 2: return of_outs<2>(x, w, outs, lines, y, y_step);
+      default: return of_outs<1>(x, w, outs, lines, y, y_step);
+    }
+  }
+};
+template <int R, int O>
+struct FloatTile {
+  static void run(const std::byte* x, const std::byte* w, std::int64_t lines, float* y, std::int64_t y_step) { packed_tile<R, O>(x, w, lines, y, y_step); }
+};
+template <int R, int O>
+struct PairTile {
+  static void run(const std::byte* x, const std::byte* w, std::int64_t lines, float* y, std::int64_t y_step) { packed_pair_tile<R, O>(x, w, lines, y, y_step); }
+};
+
 template <typename Element, int R>
 void tile_of_outs(const float* x, std::int64_t x_step, const std::byte* w, std::int64_t w_step, std::int64_t outs, std::int64_t k, float* y, std::int64_t y_step) {
   switch (outs) {
@@ -304,10 +376,10 @@ BIGMODEL_AVX512_BF16 void round_to_bf16(const float* x, std::uint16_t* to, std::
 
 const DotKernels* avx512_dot_kernels(bool with_bf16) {
   static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
-                                 .bf16_pairs = nullptr,
+                                 .bf16_pairs = nullptr, .f32_packed = &PackedTiles<FloatTile>::of, .bf16_packed = nullptr,
                                  .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
   static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
-                                 .bf16_pairs = &pair_tile_of,
+                                 .bf16_pairs = &pair_tile_of, .f32_packed = &PackedTiles<FloatTile>::of, .bf16_packed = &PackedTiles<PairTile>::of,
                                     .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = &round_to_bf16};
   return with_bf16 ? &kWithBf16 : &kPlain;
 }

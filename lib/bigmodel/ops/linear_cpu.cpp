@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bigmodel/ops/dot_kernels.h"
@@ -12,12 +13,37 @@
 namespace bigmodel::ops {
 namespace {
 
-/// So many rows and a panel of weights is widened once instead of in every tile.
+/// So many rows and a panel of weights is widened once instead of in every tile, and laid out in the order of the tiles: rows that lie a power of two
+/// apart would crowd each other out of the first cache.
 constexpr std::int64_t kRowsThatWiden = 24;
 /// Weights of a panel stay in the second cache while all rows pass by.
 constexpr std::int64_t kPanelBytes = 192 << 10;
+/// From so many rows on operands are packed: rows that lie a power of two apart would crowd each other out of the first cache.
+constexpr std::int64_t kRowsThatPack = 16;
 /// A worker takes so much at a time: enough to make the taking cheap, little enough that nobody waits long for the last one.
 constexpr std::int64_t kChunkBytes = 128 << 10;
+
+struct alignas(kCacheLineBytes) CacheLine {
+  std::byte bytes[kCacheLineBytes];
+};
+
+/// Rows in the order of tiles.
+class PackedRows {
+ public:
+  /// Room; pack() fills it.
+  PackedRows(std::int64_t count, std::int64_t group, std::int64_t k, std::int64_t element_bytes)
+      : group_(group), k_(k), element_bytes_(element_bytes), lines_(std::make_unique_for_overwrite<CacheLine[]>(static_cast<std::size_t>(packed_bytes(count, group, k, element_bytes) / kCacheLineBytes))) {}
+
+  std::int64_t lines_per_row() const noexcept { return (k_ * element_bytes_ + kCacheLineBytes - 1) / kCacheLineBytes; }
+  /// Where the group of row `first`, a multiple of the group's size, begins.
+  std::byte* group_of(std::int64_t first) const { return lines_[static_cast<std::size_t>(first * lines_per_row())].bytes; }
+  /// Rows [first, first + count) of what lies at `from`, its first.
+  void pack(const std::byte* from, std::int64_t first, std::int64_t count) const { pack_rows(from + first * k_ * element_bytes_, k_ * element_bytes_, count, group_, k_, element_bytes_, group_of(first)); }
+
+ private:
+  std::int64_t group_, k_, element_bytes_;
+  std::unique_ptr<CacheLine[]> lines_;
+};
 
 struct Product {
   const DotKernels& kernels;
@@ -28,18 +54,29 @@ struct Product {
   const TensorView* bias;
   float* y;
   bool pairs;
+  const PackedRows* packed = nullptr;   ///< x, where it is worth it
 
-  void panel(std::int64_t begin, std::int64_t end, std::vector<float>& wide) const {
+  /// What a worker keeps from panel to panel.
+  struct Scratch {
+    std::vector<float> wide;
+    std::unique_ptr<PackedRows> packed;
+  };
+
+  void panel(std::int64_t begin, std::int64_t end, Scratch& scratch) const {
     std::int64_t w_step = byte_count(weight.dtype, in);
     const std::byte* w = weight.data + begin * w_step;
     DotTile tile = pairs ? kernels.bf16_pairs : kernels.of(weight.dtype);
     const bool widens = block_size(weight.dtype) > 1 ? rows > 1 : weight.dtype != DType::float32 && rows >= kRowsThatWiden;
     if (!pairs && widens) {
-      wide.resize(static_cast<std::size_t>((end - begin) * in));
-      widen(weight, begin * in, (end - begin) * in, wide.data());
-      w = reinterpret_cast<const std::byte*>(wide.data());
+      scratch.wide.resize(static_cast<std::size_t>((end - begin) * in));
+      widen(weight, begin * in, (end - begin) * in, scratch.wide.data());
+      w = reinterpret_cast<const std::byte*>(scratch.wide.data());
       w_step = in * 4;
       tile = kernels.f32;
+    }
+    if (packed != nullptr) {
+      packed_panel(w, begin, end, scratch);
+      return add_bias(begin, end);
     }
     const auto* from = static_cast<const std::byte*>(x);
     for (std::int64_t r = 0; r < rows; r += kernels.tile_rows) {
@@ -50,6 +87,19 @@ struct Product {
       }
     }
     add_bias(begin, end);
+  }
+
+  /// `w`: rows begin to end, as far apart as they are long.
+  void packed_panel(const std::byte* w, std::int64_t begin, std::int64_t end, Scratch& scratch) const {
+    const PackedTile tile = pairs ? kernels.bf16_packed : kernels.f32_packed;
+    if (scratch.packed == nullptr) scratch.packed = std::make_unique<PackedRows>(end - begin, kernels.tile_outs, in, x_bytes);
+    scratch.packed->pack(w, 0, end - begin);
+    for (std::int64_t r = 0; r < rows; r += kernels.tile_rows) {
+      const std::int64_t tile_rows = std::min(kernels.tile_rows, rows - r);
+      for (std::int64_t o = begin; o < end; o += kernels.tile_outs) {
+        tile(packed->group_of(r), tile_rows, scratch.packed->group_of(o - begin), std::min(kernels.tile_outs, end - o), packed->lines_per_row(), y + r * out + o, out);
+      }
+    }
   }
 
   void add_bias(std::int64_t begin, std::int64_t end) const {
@@ -77,7 +127,7 @@ void linear_cpu(const CpuContext& cpu, const float* x, std::int64_t rows, const 
       kernels.round_to_bf16(x + begin * in, narrow.get() + begin * in, (end - begin) * in);
     });
   }
-  const Product product{kernels, pairs ? static_cast<const void*>(narrow.get()) : x, pairs ? 2 : 4, rows, in, out, weight, bias, y, pairs};
+  Product product{kernels, pairs ? static_cast<const void*>(narrow.get()) : x, pairs ? 2 : 4, rows, in, out, weight, bias, y, pairs};
   if (pairs && rows >= kRowsOfTiles && has_tile_products(cpu.isa)) {
     const TiledRows tiled(cpu, narrow.get(), rows, in);
     cpu.parallel_for(out, std::min(panel_of_tiles(in), std::max<std::int64_t>(out / 8 / 32 * 32, 32)), [&](std::int64_t begin, std::int64_t end, int) {
@@ -90,9 +140,18 @@ void linear_cpu(const CpuContext& cpu, const float* x, std::int64_t rows, const 
   const auto outs_for = [&](std::int64_t bytes) { return std::max<std::int64_t>(1, bytes / row_bytes / kernels.tile_outs) * kernels.tile_outs; };
   const std::int64_t panel = outs_for(pairs || weight.dtype == DType::float32 ? kPanelBytes : kPanelBytes / 2);
   const std::int64_t chunk = rows == 1 ? outs_for(kChunkBytes) : panel;
+  std::optional<PackedRows> packed;
+  if (rows >= kRowsThatWiden && (pairs ? kernels.bf16_packed : kernels.f32_packed) != nullptr) {
+    packed.emplace(rows, kernels.tile_rows, in, product.x_bytes);
+    cpu.parallel_for((rows + kernels.tile_rows - 1) / kernels.tile_rows, 4, [&](std::int64_t begin, std::int64_t end, int) {
+      const std::int64_t first = begin * kernels.tile_rows;
+      packed->pack(static_cast<const std::byte*>(product.x), first, std::min(end * kernels.tile_rows, rows) - first);
+    });
+    product.packed = &*packed;
+  }
   cpu.parallel_for(out, chunk, [&](std::int64_t begin, std::int64_t end, int) {
-    std::vector<float> wide;
-    for (std::int64_t o = begin; o < end; o += panel) product.panel(o, std::min(o + panel, end), wide);
+    Product::Scratch scratch;
+    for (std::int64_t o = begin; o < end; o += panel) product.panel(o, std::min(o + panel, end), scratch);
   });
 }
 
