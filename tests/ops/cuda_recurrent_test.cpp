@@ -40,7 +40,7 @@ struct Card {
 
 double at(const Floats& x, std::int64_t i) { return static_cast<double>(x[static_cast<std::size_t>(i)]); }
 
-/// `terms`: how many numbers of about `size` went into each sum.
+/// The bound is relative to 1 + the value.
 void check_near(const Floats& got, const std::vector<double>& wanted, double bound) {
   REQUIRE(got.size() == wanted.size());
   double worst = 0;

@@ -134,8 +134,8 @@ __global__ void __launch_bounds__(256) experts_down(ExpertWork work) {
 /// Sums of the 64 columns of a block over the lines of a matrix [lines, columns]: thread t has piece t % 8 of eight columns, and every 32nd line.
 /// Column 8 p + e ends in to[8 p + e]. `piece_at`: the first column of the thread's piece; `limit`: columns from there on are not its own.
 template <class Row>
-__device__ __forceinline__ void add_columns(const Bytes* matrix, std::int64_t lines, std::int64_t columns, std::int64_t piece_at, std::int64_t limit, bool aligned, const float* x, float weight,
-                                            float (&sums)[kEight]) {
+__device__ __forceinline__ void add_columns(const Bytes* matrix, std::int64_t lines, std::int64_t columns, std::int64_t piece_at, std::int64_t limit, bool aligned,
+                                            const float* x, float weight, float (&sums)[kEight]) {
   const std::int64_t row_bytes = Row::bytes(columns);
   float part[kEight] = {};
   BIGMODEL_UNROLL_BY(4)
@@ -182,7 +182,8 @@ __global__ void __launch_bounds__(256) experts_up_columns(ExpertWork work) {
     limit = piece < 4 ? work.width : columns;
   }
   float sums[kEight] = {};
-  add_columns<Row>(work.gate_up + expert * work.size * Row::bytes(columns), work.size, columns, at, limit, work.aligned_up, work.x + slot / work.top_k * work.size, 1.0F, sums);
+  add_columns<Row>(work.gate_up + expert * work.size * Row::bytes(columns), work.size, columns, at, limit, work.aligned_up,
+                   work.x + slot / work.top_k * work.size, 1.0F, sums);
   const float sum = join_columns(shared, sums);
   if (threadIdx.x < kColumns) shared[threadIdx.x] = sum;
   __syncthreads();
@@ -203,8 +204,8 @@ __global__ void __launch_bounds__(256) experts_down_columns(ExpertWork work) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kColumns + static_cast<int>(threadIdx.x) % 8 * kEight;
   float sums[kEight] = {};
   for (std::int64_t slot = row * work.top_k; slot < (row + 1) * work.top_k; ++slot) {
-    add_columns<Row>(work.down + work.ids[slot] * work.width * Row::bytes(work.size), work.width, work.size, at, work.size, work.aligned_down, work.hidden + slot * work.width,
-                     work.weights[slot], sums);
+    add_columns<Row>(work.down + work.ids[slot] * work.width * Row::bytes(work.size), work.width, work.size, at, work.size, work.aligned_down,
+                     work.hidden + slot * work.width, work.weights[slot], sums);
   }
   float sum = join_columns(shared, sums);
   const std::int64_t out = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;

@@ -110,8 +110,8 @@ void KernelOps<Launcher>::route(const float* logits, std::int64_t rows, const Ro
 }
 
 template <class Launcher>
-void KernelOps<Launcher>::experts(const float* x, std::int64_t rows, std::int64_t size, const std::int64_t* ids, const float* weights, std::int64_t top_k, const ExpertWeights& experts, float* y,
-                                  const LinearEnd& end) const {
+void KernelOps<Launcher>::experts(const float* x, std::int64_t rows, std::int64_t size, const std::int64_t* ids, const float* weights, std::int64_t top_k,
+                                  const ExpertWeights& experts, float* y, const LinearEnd& end) const {
   if (rows == 0) return;
   kernels::ExpertWork work;
   work.x = x;
@@ -132,7 +132,8 @@ void KernelOps<Launcher>::experts(const float* x, std::int64_t rows, std::int64_
   work.transposed = experts.transposed;
   work.interleaved = experts.interleaved;
   const std::int64_t parts = experts.plain ? 1 : 2;
-  BIGMODEL_ASSERT((experts.transposed ? experts.gate_up.size(2) : experts.gate_up.size(1)) == parts * work.width && (experts.transposed ? experts.down.size(2) : experts.down.size(1)) == size);
+  const std::size_t outs = experts.transposed ? 2 : 1;
+  BIGMODEL_ASSERT(experts.gate_up.size(outs) == parts * work.width && experts.down.size(outs) == size);
   // Pieces of eight of the columns of a transposed matrix begin at multiples of eight, those of `up` where the gate's columns end. Blocks are never cut.
   BIGMODEL_ASSERT(!experts.transposed || block_size(experts.gate_up.dtype) == 1 || work.width % 32 == 0);
   work.aligned_x = reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && size % 8 == 0;

@@ -112,7 +112,8 @@ struct TileRows {
 
 /// Elements depth .. depth + 31 of the 64 rows of a matrix. 128 threads.
 template <class Row, class Stage>
-__device__ __forceinline__ void stage_matrix(const ExpertWork& work, const TileRows& tile, const Bytes* matrix, std::int64_t in, std::int64_t depth, bool aligned, const Stage& stage) {
+__device__ __forceinline__ void stage_matrix(const ExpertWork& work, const TileRows& tile, const Bytes* matrix, std::int64_t in, std::int64_t depth, bool aligned,
+                                             const Stage& stage) {
   const int thread = static_cast<int>(threadIdx.x);
   if (!work.transposed) {
     const std::int64_t row_bytes = Row::bytes(in);
@@ -151,7 +152,8 @@ __device__ __forceinline__ void stage_matrix(const ExpertWork& work, const TileR
 
 /// Elements depth .. depth + 31 of what the slots of a tile bring.
 template <class Stage>
-__device__ __forceinline__ void stage_slots(const float* from, std::int64_t in, const int* slots, int there, std::int64_t slots_of_row, std::int64_t depth, bool aligned, const Stage& stage) {
+__device__ __forceinline__ void stage_slots(const float* from, std::int64_t in, const int* slots, int there, std::int64_t slots_of_row, std::int64_t depth, bool aligned,
+                                            const Stage& stage) {
   for (int n = static_cast<int>(threadIdx.x); n < kExpertTile * 4; n += 128) {
     float v[kEight] = {};
     if (n / 4 < there) F32Row::load(reinterpret_cast<const Bytes*>(from + slots[n / 4] / slots_of_row * in), depth + n % 4 * kEight, in, aligned, v);
