@@ -216,8 +216,8 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l storage-dtype -d 'w
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-pattern -d 'with --storage-dtype: modules whose name the expression is found in are left alone, and all below them' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-classes -d 'with --storage-dtype: the same by class name' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, or JSON such as {"model.layers.0": "cpu", "": "disk"}' -x
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much RAM may be taken, such as cpu=8GiB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, cuda:0, or JSON such as {"model.layers.0": 0, "": "cpu"}' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much of each device may be taken, such as 0=20GiB,cpu=8GiB' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l check -d 'read all weights first, and refuse NaN and infinite ones by name'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l init-missing -d 'fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'

@@ -322,8 +322,8 @@ _bigmodel() {
             '*--skip-modules-pattern[with --storage-dtype\: modules whose name the expression is found in are left alone, and all below them]:REGEX: ' \
             '*--skip-modules-classes[with --storage-dtype\: the same by class name]:CLASS: ' \
             '--threads[threads that compute; without it as many as this process may use]:N: ' \
-            '--device-map[where weights lie\: auto, cpu, disk, or JSON such as {"model.layers.0"\: "cpu", ""\: "disk"}]:MAP: ' \
-            '*--max-memory[with --device-map auto\: how much RAM may be taken, such as cpu=8GiB]:DEVICE=SIZE: ' \
+            '--device-map[where weights lie\: auto, cpu, disk, cuda\:0, or JSON such as {"model.layers.0"\: 0, ""\: "cpu"}]:MAP: ' \
+            '*--max-memory[with --device-map auto\: how much of each device may be taken, such as 0=20GiB,cpu=8GiB]:DEVICE=SIZE: ' \
             '--check[read all weights first, and refuse NaN and infinite ones by name]' \
             '--init-missing[fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it]' \
             {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \

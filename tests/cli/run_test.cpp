@@ -218,7 +218,11 @@ TEST_SUITE("cli/run") {
     fails({llama(), "--ids", "1,x"}, 2, "--ids: expected ids");
     fails({llama(), "--ids", "1,999999"}, 2, "id 999999, expected 0 to");
     fails({llama(), "--ids", "-3"}, 2, "id -3");
-    fails({llama(), "--ids", "1", "--device-map", "{\"\": 0}"}, 8, "runs on the CPU");
+    fails({llama(), "--ids", "1", "--device-map", "{\"\": 99}"}, 8, "--device-map: there is no device '99'");
+    fails({llama(), "--ids", "1", "--device-map", "cuda:99"}, 8, "--device-map: there is no device 'cuda:99'");
+    fails({llama(), "--ids", "1", "--device-map", "{\"model.norm\": \"mps\", \"\": \"cpu\"}"}, 8, "can be planned for but not run on");
+    fails({llama(), "--ids", "1", "--device-map", "gpu"}, 2, "expected auto, cpu, disk, cuda:0 or a JSON object");
+    fails({llama(), "--ids", "1", "--max-memory", "99=1GiB,cpu=1GiB"}, 8, "--max-memory: there is no device '99'");
     fails({llama(), "--ids", "1", "--device-map", "{\"model\": \"cpu\"}"}, 2, "says nothing of 'lm_head");
     // A module that is none does no harm, and a context beyond the model's is the user's to choose: both are told.
     const RunResult told = run_binary({"run", "-p", "One day", "--max-new-tokens", "300", "--stop", ".", "--device-map", "{\"\": \"cpu\", \"model.layer.0\": \"disk\"}", "--json"});

@@ -75,10 +75,10 @@ std::unique_ptr<Sequential> net(const TensorHome& home = {}) {
   return out;
 }
 
-std::vector<float> answer(Module& model) {
+std::vector<float> answer(Module& model, const Device& input = cpu_device()) {
   Tensor x({2, 4});
   for (int i = 0; i < 8; ++i) x.f32()[i] = static_cast<float>(i) * 0.3F - 1;
-  const Tensor out = model(x).to(cpu_device());
+  const Tensor out = model(x.to(input)).to(cpu_device());
   return {out.f32(), out.f32() + out.count()};
 }
 
@@ -195,7 +195,7 @@ TEST_SUITE("engine/accelerator") {
     {
       auto model = net();
       model->to(device);
-      CHECK(answer(*model) == plain);
+      CHECK(answer(*model, device) == plain);
     }
   }
 

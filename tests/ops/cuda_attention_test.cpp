@@ -76,7 +76,7 @@ struct Case {
     for (std::int64_t i = 0; i < padded; ++i) valid[static_cast<std::size_t>(i)] = 0;
     rule.scale = 1 / std::sqrt(static_cast<float>(in.head_dim));
   }
-  bool on_tensor_cores() const { return dtype != DType::float32 && !is_for_few_queries(in); }
+  bool on_tensor_cores() const { return dtype != DType::float32 && in.queries >= kFewestMmaQueries; }
 };
 
 Floats by_definition(const Case& c) {

@@ -108,12 +108,20 @@ Tier ModulePlaces::tier(const Module& module, std::string_view tensor) const {
 
 void ModulePlaces::attach_input_hooks(Module& root) const {
   if (main_ == nullptr) return;
+  // What computes on one device together with all below it needs none inside.
+  const auto computes_on_one = [&](const Module& module) {
+    bool one = true;
+    module.for_each([&](const Module& m) { one = one && (m.block() == nullptr || &device(m) == &device(module)); });
+    return one;
+  };
   const auto attach = [&](const auto& self, Module& module, const Device& caller, bool first) -> void {
     const Device& own = device(module);
-    if (module.block() != nullptr && &own != &caller) {
+    if (module.block() != nullptr) {
       // From one accelerator to the next the stream of hidden states does not come back.
-      const bool back = !first && (own.accelerator() == nullptr || caller.accelerator() == nullptr);
-      module.add_hook(std::make_shared<DeviceBorderHook>(own, back ? &caller : nullptr, first), true);
+      const bool is_layer = module.meta().block && module.meta().block->kind.ends_with("_layer");
+      const bool stays = first || (is_layer && own.accelerator() != nullptr && caller.accelerator() != nullptr);
+      module.add_hook(std::make_shared<DeviceBorderHook>(own, stays ? nullptr : &caller, first), true);
+      if (computes_on_one(module)) return;
     }
     const Device& below = module.block() != nullptr ? own : caller;
     for (const auto& child : module.children()) self(self, *child, below, false);

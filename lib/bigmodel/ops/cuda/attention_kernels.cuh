@@ -82,7 +82,7 @@ void KernelOps<Launcher>::attention(const AttentionInput& in, const CacheView& v
       return;
     }
     if constexpr (Row::kType != DType::float32) {
-      if (device_.description().capability >= 80) {
+      if (device_.description().capability >= 80 && in.queries >= kFewestMmaQueries) {
         using Value = std::conditional_t<Row::kType == DType::bfloat16, kernels::BF16Value, kernels::F16Value>;
         launcher_.launch(&kernels::attend_tile_mma<Value>, tile_shape(in, true), work);
         return;

@@ -32,6 +32,9 @@ constexpr std::int64_t splits_of(std::int64_t keys) { return (keys + kSplitKeys 
 /// Rows of a block that a kernel is compiled for: the smallest of 1, 4 and 8 that holds `rows`, else 8.
 constexpr int split_rows(std::int64_t rows) { return rows <= 1 ? 1 : rows <= 4 ? 4 : kSplitRows; }
 
+/// So many queries are worth tensor cores, which round queries and weights of values to 16 bits.
+inline constexpr std::int64_t kFewestMmaQueries = 32;
+
 constexpr bool is_for_few_queries(const AttentionInput& in) { return in.queries <= kFewQueries; }
 
 /// Of one split: x: splits, y: kv_heads * groups of rows, z: batch.
