@@ -41,6 +41,8 @@ TEST_SUITE("cli/doctor_types") {
     CHECK(llama.at("classes").front() == "LlamaModel");
     CHECK(holds(llama.at("runnable"), "LlamaForCausalLM"));
     CHECK_FALSE(llama.contains("missing"));
+    // A stack that only its model can build does not hide the classes behind it.
+    CHECK(holds(type_entry(survey, "t5").at("runnable"), "T5ForConditionalGeneration"));
     CHECK(type_entry(survey, "mute").at("runnable").empty());
     CHECK(type_entry(survey, "mute").at("missing").get<std::string>().find("gives it no role") != std::string::npos);
     CHECK(type_entry(survey, "gap").at("missing").get<std::string>().find("a gate") != std::string::npos);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a small random model, and what transformers answers with it, for every type and class that the engine says it runs.
 
-usage: make_cases.py --types TYPES.json --maker make_run_goldens.py --work DIR [--only REGEX] [--seed N] [--tries N] [--jobs-done]
+usage: make_cases.py --types TYPES.json --maker make_run_goldens.py --work DIR [--only REGEX] [--seed N] [--tries N] [--omit-defaults]
        BIGMODEL_RUN_CASES=DIR bigmodel_engine_tests -tc='*cases of a folder*'
 
 TYPES.json is the output of `bigmodel doctor --types --json`. The maker is that of the run goldens (shared/goldens/run): it draws the weights,
@@ -10,7 +10,7 @@ runs the reference in float32, float64 and bfloat16, and writes the cases; this 
 number of the type's default configuration that makes a model large becomes small, and numbers that must fit each other keep doing so.
 Needs torch and transformers, so it is no part of the tests; what it finds is in docs/types-compared.md.
 """
-import argparse, gc, importlib.util, json, os, re, signal, sys, traceback, warnings
+import argparse, gc, importlib, importlib.util, json, os, re, signal, sys, traceback, warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -53,7 +53,7 @@ def small_value(key, old, config):
     for pattern, value in SMALL:
         if not re.search(pattern, key):
             continue
-        if isinstance(value, list) != isinstance(old, list):
+        if isinstance(value, list) != isinstance(old, (list, tuple)):
             return old
         if value == "kv":
             heads = next((config[k] for k in ("num_attention_heads", "n_head", "num_heads") if isinstance(config.get(k), int)), None)
@@ -114,6 +114,8 @@ OWN = {
     "youtu": dict(head_dim=8),
     "longcat_flash": dict(head_dim=8),
     "nemotron_h": dict(n_groups=2),
+    # Their sections have a default in code that no small head fits.
+    **{t: dict(rope_parameters={"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 2, 2]}) for t in ("qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text")},
     "zaya": dict(num_experts_per_tok=1),
     "lfm2_moe": dict(layer_types=["conv", "full_attention", "conv"], num_hidden_layers=3),
     "granitemoehybrid": dict(layer_types=["mamba", "attention", "mamba"], num_hidden_layers=3),
@@ -132,24 +134,41 @@ def kind_of(cls, config):
         return "audio"
     if main in ("input_features",):
         return None if not getattr(config, "is_encoder_decoder", False) else "seq2seq"
-    if getattr(config, "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False) and not name.endswith("Encoder"):
         return "seq2seq" if re.search(r"ForConditionalGeneration|MTModel$|ForSeq2Seq|LMHead", name) else None
     if re.search(r"ForCausalLM|LMHead|ForGeneration", name) and cls.can_generate():
         return "decoder"
     return "encoder"
 
 
-def cases(types, only):
+def class_of(type_name, name):
+    """The reference's class of that name: exported, or in the type's own modeling file."""
     import transformers
+    from transformers import CONFIG_MAPPING
+    cls = getattr(transformers, name, None)
+    if cls is None and type_name in CONFIG_MAPPING:
+        module = CONFIG_MAPPING[type_name].__module__.replace(".configuration_", ".modeling_")
+        try:
+            cls = getattr(importlib.import_module(module), name, None)
+        except ImportError:
+            return None
+    if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
+        return None
+    setattr(transformers, name, cls)   # where the maker looks
+    return cls
+
+
+def cases(types, only):
+    from transformers import CONFIG_MAPPING
     from transformers import CONFIG_MAPPING
     for entry in types["types"]:
         for name in entry.get("runnable", []):
             case = f"{entry['model_type']}-{name}".replace("/", "_")
             if only and not re.search(only, case):
                 continue
-            cls = getattr(transformers, name, None)
+            cls = class_of(entry["model_type"], name)
             if cls is None or entry["model_type"] not in CONFIG_MAPPING:
-                yield case, "the reference exports no such class", None
+                yield case, "the reference has no such class", None
                 continue
             try:
                 values = {**small_config(entry["model_type"]), **OWN.get(entry["model_type"], {})}
@@ -169,6 +188,16 @@ def cases(types, only):
             yield case, None, spec
 
 
+def omit_defaults(folder):
+    """Leaves out of a case's config.json what the reference would fill in by itself: the description's defaults must be the same."""
+    from transformers import CONFIG_MAPPING
+    path = os.path.join(folder, "config.json")
+    config = json.load(open(path))
+    default = json.loads(json.dumps(CONFIG_MAPPING[config["model_type"]]().to_dict(), default=str))
+    stays = ("model_type", "architectures", "decoder_start_token_id", "eos_token_id", "pad_token_id")
+    json.dump({k: v for k, v in config.items() if k in stays or k not in default or default[k] != v}, open(path, "w"), indent=2)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--types", required=True)
@@ -177,6 +206,7 @@ def main():
     p.add_argument("--only")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--tries", type=int, default=3)
+    p.add_argument("--omit-defaults", action="store_true", help="leave out of config.json what is the default")
     p.add_argument("--limit-s", type=int, default=90, help="for one case")
     args = p.parse_args()
     spec = importlib.util.spec_from_file_location("maker", args.maker)
@@ -198,6 +228,8 @@ def main():
                 signal.alarm(args.limit_s)
                 maker.make({**case, "tries": args.tries}, args.seed, args.work)
                 signal.alarm(0)
+                if args.omit_defaults:
+                    omit_defaults(os.path.join(args.work, name))
                 print("made", name, flush=True)
             except BaseException as e:
                 signal.alarm(0)

@@ -32,7 +32,9 @@ TypeState state_of(spec::SpecLibrary& library, const std::string& type, const Wo
       try {
         check_runnable(build_meta_graph(library, config, {.class_name = name, .disk_rules = false}));
         out.runnable.push_back(name);
-      } catch (const UnsupportedError& e) {
+      } catch (const CancelledError&) {
+        throw;
+      } catch (const Error& e) {  // a class that is only built by others says nothing about the rest
         if (out.missing.empty()) out.missing = e.what();
       }
     }

@@ -19,7 +19,7 @@ class Decoder : public BoundBlock {
  public:
   explicit Decoder(Roles& roles)
       : embed_(&roles.need_embedding("embed")), positions_(roles.embedding("positions")), position_offset_(roles.integer("position_offset", 0)),
-        padding_(roles.integer("padding", -1)),
+        padding_(roles.integer("padding", -1)), positions_after_norm_(roles.boolean("positions_after_norm", false)),
         embed_norm_(roles.child("embed_norm")), project_in_(roles.linear("project_in")), project_out_(roles.linear("project_out")),
         norm_(roles.child("norm")), embed_scale_(roles.number("embed_scale", 1.0F)) {
     if (roles.boolean("embed_scale_bf16", false)) {
@@ -35,8 +35,9 @@ class Decoder : public BoundBlock {
     if (embed_scale_ != 1.0F) scale_by(x, embed_scale_);
     if (!state.inserted_at.empty()) x = with_inserted_rows(x, state);
     if (project_in_ != nullptr) x = (*project_in_)(x, state);
-    if (positions_ != nullptr) add_to(x, position_rows(arguments.front(), state));
+    if (positions_ != nullptr && !positions_after_norm_) add_to(x, position_rows(arguments.front(), state));
     if (embed_norm_ != nullptr) x = (*embed_norm_)(x, state);
+    if (positions_ != nullptr && positions_after_norm_) add_to(x, position_rows(arguments.front(), state));
     state.embeddings = x;
     for (Module* layer : layers_) {
       state.work.throw_if_stopped();
@@ -82,6 +83,7 @@ class Decoder : public BoundBlock {
   Module* embed_;
   Module* positions_;
   std::int64_t position_offset_, padding_;
+  bool positions_after_norm_;
   Module* embed_norm_;
   Module* project_in_;
   Module* project_out_;
