@@ -28,15 +28,13 @@ std::optional<std::int64_t> card_number(const DeviceKey& key) {
 
 }  // namespace
 
-RunDevices::RunDevices(const Session& session) : state_(read_cuda_state()) {
+RunDevices::RunDevices() : state_(read_cuda_state()) {
   if (!state_.usable()) return;
-  const std::vector<GpuMemory> memories = visible_gpus(read_gpu_memory(), session.environment("CUDA_VISIBLE_DEVICES"));
-  for (const CudaCard& card : state_.cards) {
+  const std::vector<GpuMemory> memories = memory_of_cards(state_.cards, read_gpu_memory());
+  for (std::size_t i = 0; i < state_.cards.size(); ++i) {
+    const CudaCard& card = state_.cards[i];
     if (!card.problem.empty()) continue;
-    std::uint64_t free = card.description.memory_bytes;
-    for (const GpuMemory& m : memories) {
-      if (m.uuid == card.uuid) free = m.free_bytes;
-    }
+    const std::uint64_t free = memories[i].name.empty() ? card.description.memory_bytes : memories[i].free_bytes;
     usable_.emplace_back(card.ordinal, static_cast<std::int64_t>(free / 10 * 9));
   }
 }

@@ -11,14 +11,13 @@
 #include "bigmodel/device/cuda/cuda_devices.h"
 #include "bigmodel/planning/device_map.h"
 #include "bigmodel/planning/time_model.h"
-#include "commands/command.h"
 
 namespace bigmodel::app {
 
 class RunDevices {
  public:
   /// Asks driver and management library; makes no context. Cards of CUDA_VISIBLE_DEVICES alone.
-  explicit RunDevices(const Session& session);
+  RunDevices();
 
   /// Number of each usable card, and what can be taken of it: nine tenths of what is free.
   const std::vector<std::pair<std::int64_t, std::int64_t>>& usable() const noexcept { return usable_; }

@@ -226,7 +226,7 @@ RunModel find_run_model(const Options& options, Session& session) {
   if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
   for_each_module(out.graph, [&](const std::string&, const ModuleTemplate& module) { out.has_routers = out.has_routers || (module.block && module.block->kind == "moe"); });
-  if (const std::string map = options.text("device-map"); map != "cpu" && map != "disk") out.devices = std::make_unique<RunDevices>(session);
+  if (const std::string map = options.text("device-map"); map != "cpu" && map != "disk") out.devices = std::make_unique<RunDevices>();
   return out;
 }
 
