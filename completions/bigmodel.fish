@@ -15,7 +15,7 @@ complete -c bigmodel -n __fish_use_subcommand -a edit -d 'change a checkpoint\'s
 complete -c bigmodel -n __fish_use_subcommand -a infer-device-map -d 'where each layer of a model goes'
 complete -c bigmodel -n __fish_use_subcommand -a init -d 'write a checkpoint of random weights'
 complete -c bigmodel -n __fish_use_subcommand -a inspect -d 'show a model\'s tensors, module tree, one name\'s origin, or what weight files hold'
-complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, in RAM or streamed from disk'
+complete -c bigmodel -n __fish_use_subcommand -a run -d 'run a model from its own files, on GPUs, in RAM or streamed from disk'
 complete -c bigmodel -n __fish_use_subcommand -a tokenize -d 'turn text into token ids and back'
 complete -c bigmodel -n __fish_use_subcommand -a download -d 'fetch a repository of the Hub into the cache'
 complete -c bigmodel -n __fish_use_subcommand -a push -d 'publish a folder on the Hub'

@@ -37,7 +37,7 @@ _bigmodel() {
         'infer-device-map:where each layer of a model goes'
         'init:write a checkpoint of random weights'
         'inspect:show a model'\''s tensors, module tree, one name'\''s origin, or what weight files hold'
-        'run:run a model from its own files, in RAM or streamed from disk'
+        'run:run a model from its own files, on GPUs, in RAM or streamed from disk'
         'tokenize:turn text into token ids and back'
         'download:fetch a repository of the Hub into the cache'
         'push:publish a folder on the Hub'

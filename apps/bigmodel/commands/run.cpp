@@ -46,10 +46,10 @@ std::vector<OptionSpec> option_rows() {
 const CommandSpec& spec() {
   static const CommandSpec kSpec{
       .name = "run",
-      .summary = "run a model from its own files, in RAM or streamed from disk",
+      .summary = "run a model from its own files, on GPUs, in RAM or streamed from disk",
       .description = {"Builds the model from its config.json and the roles of its description, reads the weights from its checkpoint files and "
                       "continues the prompt. Weights on \"disk\" are streamed from those files in every pass; the result does not depend on "
-                      "where they lie. Types whose description does not say all that is needed are refused by name.",
+                      "where they lie, on one kind of device that computes. Types whose description does not say all that is needed are refused by name.",
                       "Models that do not generate answer in words: what fits a mask, classes, spans; plain encoders a summary of their outputs.",
                       "Without MODEL a small model inside the program runs."},
       .positionals = {[] {
