@@ -76,6 +76,14 @@ TEST_SUITE("planning/kv_cache") {
     CHECK(cache_size(plan, request).total_bytes == 128 * (192 + 128) * 2 * 61);
   }
 
+  TEST_CASE("an indexer's keys beside the latents: one of 128, in vLLM a byte each and a float32 scale for 128 (published for DeepSeek-V3.2)") {
+    const CachePlan plan = plan_of(R"({"model_type": "deepseek_v32", "architectures": ["DeepseekV32ForCausalLM"]})");
+    CacheRequest request{.context = 16, .format = *find_kv_format("bfloat16"), .engine = CacheEngine::vllm};
+    CHECK(cache_size(plan, request).total_bytes == INT64_C(16) * 61 * (576 * 2 + 128 + 4));
+    request.engine = CacheEngine::exact;
+    CHECK(cache_size(plan, request).total_bytes == INT64_C(16) * 61 * (576 + 128) * 2);
+  }
+
   TEST_CASE("this project's engine keeps windows whole, the heads of latents, and float32") {
     const auto total = [](std::string_view model, std::int64_t context) {
       return cache_size(catalog_plan(model), {.context = context, .format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel}).total_bytes;
