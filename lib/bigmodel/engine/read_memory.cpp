@@ -18,6 +18,19 @@ constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 /// Below this the pages are made faster than a thread.
 constexpr std::uint64_t kWorthAThread = std::uint64_t{1} << 20;
 
+/// A hint: what goes wrong shows when the memory is used. By two threads, as clearing pages can take longer than reading into them.
+void make_pages(std::byte* start, std::uint64_t size_bytes) {
+  const auto make = [](std::byte* from, std::uint64_t bytes) { ::madvise(from, static_cast<std::size_t>(bytes), MADV_POPULATE_WRITE); };
+  const std::uint64_t half = size_bytes / 2 / kHugePage * kHugePage;
+  std::future<void> other;
+  try {
+    if (half >= kWorthAThread) other = std::async(std::launch::async, make, start + half, size_bytes - half);
+  } catch (const std::system_error&) {
+    // No thread to be had.
+  }
+  make(start, other.valid() ? half : size_bytes);
+}
+
 }  // namespace
 
 std::shared_ptr<std::byte[]> read_memory(std::uint64_t file_offset, std::uint64_t size_bytes, bool populate) {
@@ -34,7 +47,7 @@ std::shared_ptr<std::byte[]> read_memory(std::uint64_t file_offset, std::uint64_
     const std::uint64_t huge = (phase + size_bytes) / kHugePage * kHugePage;
     ::madvise(start, static_cast<std::size_t>(huge), MADV_HUGEPAGE);
     // Both are hints: without them the read makes the pages, one by one.
-    if (populate) ::madvise(start, static_cast<std::size_t>((phase + size_bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment), MADV_POPULATE_WRITE);
+    if (populate) make_pages(start, (phase + size_bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment);
   }
   return {owner, start + phase};
 }

@@ -286,8 +286,8 @@ void pair_tile_of(const void* x, std::int64_t x_step, std::int64_t rows, const s
     case 3: return pair_tile_of_outs<3>(a, x_step, w, w_step, outs, k, y, y_step);
     case 2: return pair_tile_of_outs<2>(a, x_step, w, w_step, outs, k, y, y_step);
     default:
-      for (; outs >= 2; outs -= 2, w += 2 * w_step, y += 2) pair_stream<2>(a, w, w_step, k, y);
-      if (outs == 1) pair_stream<1>(a, w, w_step, k, y);
+      // One after the other: a row is one stream, and its products of pairs are quick enough for that.
+      for (; outs >= 1; --outs, w += w_step, ++y) pair_stream<1>(a, w, w_step, k, y);
   }
 }
 
