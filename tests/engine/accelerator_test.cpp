@@ -140,6 +140,21 @@ TEST_SUITE("engine/accelerator") {
     CHECK(logits(*model) == want);
   }
 
+  TEST_CASE("ids that the model does not have are refused wherever its embeddings lie") {
+    const auto card = test::emulated_card();
+    const DeviceTable devices({card.get()});
+    for (const DeviceMap& map : {DeviceMap{{"", "cuda:0"}}, DeviceMap{{"model.embed_tokens", "cpu"}, {"", "cuda:0"}}, DeviceMap{{"model.norm", "cuda:0"}, {"", "disk"}}}) {
+      const auto model = llama(map, &devices);
+      for (const std::int64_t id : {INT64_C(1'000'000), INT64_C(-1), INT64_MAX}) {
+        ForwardState state;
+        state.length = 2;
+        place_tokens(state);
+        CHECK_THROWS_WITH_AS(model->forward(Tensor::of_ids({1, 2}, std::vector<std::int64_t>{1, id}), state), doctest::Contains(fmt::format("id {}", id).c_str()), UsageError);
+      }
+      CHECK(logits(*model).size() > 0);
+    }
+  }
+
   TEST_CASE("devices that are not there, or that nothing runs on, are refused by name") {
     const PlainAccelerator device;
     const DeviceTable devices({&device});

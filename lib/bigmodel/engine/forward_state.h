@@ -49,6 +49,8 @@ struct ForwardState {
   /// Whether this pass can be recorded and repeated for the next token with other ids, positions and past: blocks that did anything else with
   /// numbers of the processor say no.
   bool repeatable = true;
+  /// Ids that lie on an accelerator are tokens that the model chose itself: nobody looks again whether it has them.
+  bool ids_are_chosen = false;
   /// The pass is being recorded: caches are as full as they can become, and kernels read how full they are.
   bool recording = false;
   DType accelerator_cache = DType::float32;   ///< of keys and values on an accelerator

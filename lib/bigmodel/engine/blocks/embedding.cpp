@@ -16,9 +16,11 @@ Tensor EmbeddingBlock::forward(Module& self, const Arguments& arguments, Forward
   const std::int64_t size = table.size(1);
   Shape shape = ids.shape();
   shape.push_back(size);
-  // Ids that an accelerator has are tokens that the model gave.
-  for (std::int64_t i = 0; ids.device().accelerator() == nullptr && i < ids.count(); ++i) {
-    const std::int64_t id = ids.i64()[i];
+  // Those of the processor are always looked at: positions are among them.
+  const bool trusted = state.ids_are_chosen && ids.device().accelerator() != nullptr;
+  const Tensor looked_at = trusted ? Tensor() : ids.to(cpu_device());
+  for (std::int64_t i = 0; i < looked_at.count(); ++i) {
+    const std::int64_t id = looked_at.i64()[i];
     if (id < 0 || id >= count) {
       throw UsageError(fmt::format("module '{}': id {}, expected 0 to {}", self.name(), id, count - 1),
                        "the prompt holds a token or a position that the model does not have");

@@ -95,6 +95,7 @@ std::vector<std::int64_t> Decoding::step_largest(std::span<const std::int64_t> n
 }
 
 void Decoding::step_on(const Accelerator& device, std::span<const std::int64_t> next) {
+  state_.ids_are_chosen = true;
   if (device_ids_.empty() || device_ids_.rows() != state_.batch) device_ids_ = Tensor({state_.batch, 1}, DType::int64, device);
   device.queue_small_copy_in(device_ids_.bytes(), std::as_bytes(next));
   if (recorded_ != nullptr && cache_.room() < 1) recorded_ = nullptr;
