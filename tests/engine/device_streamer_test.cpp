@@ -12,7 +12,7 @@
 
 #include "bigmodel/checkpoint/safetensors_writer.h"
 #include "bigmodel/core/error.h"
-#include "bigmodel/engine/device_streamed_weights.h"
+#include "bigmodel/engine/slab_weights.h"
 #include "support/fake_accelerator.h"
 #include "support/temp_folder.h"
 

@@ -108,6 +108,11 @@ void plan_casting(RunModel& model, const Options& options) {
   if (names.empty()) model.warnings.push_back("--storage-dtype: no layer is kept smaller: none is linear, or all are skipped or tied");
 }
 
+/// Whether a router below sends tokens to experts. Layers that are alike are one template.
+bool has_routers(const ModuleTemplate& module) {
+  return (module.block && module.block->kind == "moe") || std::ranges::any_of(module.children, [](const ModuleChild& child) { return has_routers(*child.module); });
+}
+
 /// Refuses a checkpoint with NaN or infinite values.
 void check_run_values(const RunModel& model, Session& session) {
   const Checkpoint& checkpoint = *model.checkpoint;
@@ -225,14 +230,13 @@ RunModel find_run_model(const Options& options, Session& session) {
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
-  for_each_module(out.graph, [&](const std::string&, const ModuleTemplate& module) { out.has_routers = out.has_routers || (module.block && module.block->kind == "moe"); });
   if (const std::string map = options.text("device-map"); map != "cpu" && map != "disk") out.devices = std::make_unique<RunDevices>();
   return out;
 }
 
 AutoMapRequest map_request(const RunModel& model, const RunSize& size) {
   AutoMapRequest out{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
-  if (!model.has_routers) out.cache_dtype = model.dtype;
+  if (!has_routers(*model.graph.root)) out.cache_dtype = model.dtype;
   return out;
 }
 

@@ -47,8 +47,6 @@ struct RunModel {
 
   /// For planning: what the weights take.
   const MetaGraph& planned() const { return small_graph ? *small_graph : graph; }
-  /// Whether a router sends tokens to experts.
-  bool has_routers = false;
   bool is_demo() const { return demo.has_value(); }
 };
 

@@ -14,11 +14,10 @@
 #include "bigmodel/core/listed.h"
 #include "bigmodel/device/accelerator.h"
 #include "bigmodel/engine/binder.h"
-#include "bigmodel/engine/device_streamed_weights.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/module_places.h"
-#include "bigmodel/engine/prefetched_weights.h"
 #include "bigmodel/engine/read_memory.h"
+#include "bigmodel/engine/slab_weights.h"
 #include "bigmodel/engine/weight_quantization.h"
 
 namespace bigmodel {

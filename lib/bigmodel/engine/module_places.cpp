@@ -56,11 +56,11 @@ ModulePlaces::ModulePlaces(Module& root, const DeviceMap& map, const DeviceTable
   place(root, nullptr, false);
 }
 
-const ModulePlaces::Entry& ModulePlaces::entry(std::string_view name) const {
+const ModulePlaces::Entry* ModulePlaces::find_entry(std::string_view name) const {
   std::string_view part = name;
   while (true) {
-    if (const auto it = entries_.find(std::string(part)); it != entries_.end()) return it->second;
-    if (part.empty()) throw UsageError(fmt::format("device map: it says nothing of '{}'", name), "add an entry \"\" for the rest");
+    if (const auto it = entries_.find(std::string(part)); it != entries_.end()) return &it->second;
+    if (part.empty()) return nullptr;
     const std::size_t dot = part.rfind('.');
     part = dot == std::string_view::npos ? std::string_view{} : part.substr(0, dot);
   }
@@ -76,13 +76,9 @@ void ModulePlaces::place(Module& module, const Device* reader, bool processor_on
       left_to_processor_.push_back(&module);
     }
     if (!processor_only && able) {
-      device = main_;
       // The root of a map that has entries for its parts alone computes nothing by itself, or where the first part lies.
-      try {
-        const Entry& own = entry(module.name());
-        if (own.device != nullptr) device = own.device;
-      } catch (const UsageError&) {
-      }
+      const Entry* own = find_entry(module.name());
+      device = own != nullptr && own->device != nullptr ? own->device : main_;
     }
   } else if (reader != nullptr) {
     device = reader;   // tensors without a block of their own are read by the one above
@@ -100,10 +96,11 @@ const Accelerator* ModulePlaces::only_accelerator() const {
 }
 
 Tier ModulePlaces::tier(const Module& module, std::string_view tensor) const {
-  const Entry& own = entry(tensor);
+  const Entry* own = find_entry(tensor);
+  if (own == nullptr) throw UsageError(fmt::format("device map: it says nothing of '{}'", tensor), "add an entry \"\" for the rest");
   const bool processor = device(module).accelerator() == nullptr;
-  if (own.disk) return Tier::disk;
-  return own.device == nullptr && !processor ? Tier::ram : Tier::resident;
+  if (own->disk) return Tier::disk;
+  return own->device == nullptr && !processor ? Tier::ram : Tier::resident;
 }
 
 void ModulePlaces::attach_input_hooks(Module& root) const {

@@ -42,7 +42,8 @@ class ModulePlaces {
     const Device* device = nullptr;   ///< null: "cpu" or "disk"
     bool disk = false;
   };
-  const Entry& entry(std::string_view name) const;
+  /// The longest entry that is the name or a prefix of it; null where there is none.
+  const Entry* find_entry(std::string_view name) const;
   void place(Module& module, const Device* reader, bool processor_only);
 
   std::unordered_map<std::string, Entry> entries_;

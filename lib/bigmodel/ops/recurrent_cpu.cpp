@@ -23,9 +23,6 @@ std::vector<float> decays(const TensorView& a_log) {
   return out;
 }
 
-/// As PyTorch computes it.
-float softplus(float x) { return x > 20.0F ? x : std::log1p(std::exp(x)); }
-
 }  // namespace
 
 void CpuOps::causal_conv(const float* x, float* tail, std::int64_t batch, std::int64_t length, const ConvWeights& w, float* y) const {
@@ -61,7 +58,7 @@ void CpuOps::selective_scan(const SelectiveScan& scan, float* y) const {
     for (std::int64_t t = 0; t < scan.length; ++t) {
       const std::int64_t r = row * scan.length + t;
       for (std::int64_t i = 0; i < scan.inner; ++i) {
-        const float step = softplus(scan.dt[r * scan.inner + i]);
+        const float step = ops::activate(Activation::softplus, scan.dt[r * scan.inner + i]);
         const float in = scan.h[r * scan.inner + i];
         float sum = 0;
         for (std::int64_t n = 0; n < states; ++n) {
@@ -88,7 +85,7 @@ void CpuOps::selective_scan2(const SelectiveScan2& scan, float* y) const {
       const float* in = scan.h + r * width;
       for (std::int64_t n = 0; n < scan.heads; ++n) {
         const auto head = static_cast<std::size_t>(n);
-        float step = softplus(scan.dt[r * scan.dt_stride + n] + dt_bias[head]);
+        float step = ops::activate(Activation::softplus, scan.dt[r * scan.dt_stride + n] + dt_bias[head]);
         if (scan.limited) step = std::clamp(step, scan.least_step, scan.most_step);
         const float decay = std::exp(step * a[head]);
         const std::int64_t group = n / (scan.heads / scan.groups);
