@@ -13,15 +13,11 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <stop_token>
 #include <thread>
 
-#include "bigmodel/architectures/architectures.h"
-#include "bigmodel/checkpoint/safetensors_writer.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/device/cpu/thread_pool.h"
 #include "bigmodel/engine/generate.h"
@@ -29,9 +25,8 @@
 #include "bigmodel/engine/loaded_model.h"
 #include "bigmodel/engine/loading.h"
 #include "bigmodel/io/json.h"
-#include "bigmodel/model/build_meta_graph.h"
+#include "engine/random_model.h"
 #include "support/shared_folder.h"
-#include "support/temp_folder.h"
 
 using namespace bigmodel;
 
@@ -127,49 +122,20 @@ int rounds() {
 
 constexpr std::int64_t kVocabulary = 131;
 
-/// Six layers of a small llama, drawn at random: a slab for each, and those of the embeddings and the head.
-struct SmallModel {
-  SmallModel() {
-    auto config = read_json_file(test::golden_path("engine/llama-llama3") / "config.json");
-    config["num_hidden_layers"] = 6;
-    config["vocab_size"] = kVocabulary;
-    folder.write("config.json", config.dump());
-    const MetaGraph described = graph();
-    const auto tree = build_module_tree(described);
-    std::vector<TensorInfo> infos;
-    std::int64_t elements = 0;
-    tree->for_each([&](const Module& m) {
-      for (const ModuleTensor& t : m.tensors()) {
-        if (!t.meta->persistent) continue;
-        infos.push_back({t.full_name, DType::float32, t.meta->shape});
-        elements += element_count(t.meta->shape);
-      }
-    });
-    std::string bytes = safetensors_header_bytes(infos, {});
-    std::mt19937 random(5);
-    std::normal_distribution<float> draw(0.0F, 0.3F);
-    for (std::int64_t i = 0; i < elements; ++i) {
-      const float value = draw(random);
-      bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-    }
-    folder.write("model.safetensors", bytes);
-  }
+/// Six layers of a small llama: a slab for each, and that of the head.
+std::string llama() {
+  auto config = read_json_file(test::golden_path("engine/llama-llama3") / "config.json");
+  config["num_hidden_layers"] = 6;
+  config["vocab_size"] = kVocabulary;
+  return config.dump();
+}
 
-  MetaGraph graph() const {
-    spec::SpecLibrary library(embedded::architectures_files());
-    return build_meta_graph(library, read_config(folder / "config.json"), {.class_name = "auto"});
-  }
-
-  std::unique_ptr<LoadedModel> load(const char* device, const Disk* disk = nullptr, ThreadPool* pool = nullptr) const {
-    DispatchOptions options;
-    options.device_map = {{"", std::string(device)}};
-    options.disk = disk;
-    options.pool = pool;
-    return load_checkpoint_and_dispatch(graph(), open_checkpoint(folder.path()), options);
-  }
-
-  test::TempFolder folder;
-};
+/// Six layers whose experts come one by one.
+std::string mixtral() {
+  return nlohmann::json{{"model_type", "mixtral"}, {"architectures", {"MixtralForCausalLM"}}, {"vocab_size", kVocabulary}, {"hidden_size", 32}, {"intermediate_size", 48},
+                        {"num_hidden_layers", 6}, {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"num_local_experts", 5}, {"num_experts_per_tok", 2}}
+      .dump();
+}
 
 std::vector<std::vector<std::int64_t>> continued(LoadedModel& model, const WorkContext& work = {}) {
   GenerateOptions options;
@@ -195,70 +161,76 @@ class Interrupter {
   std::jthread thread_;
 };
 
+void survive(const test::RandomModel& small, Watchdog& dog) {
+  const auto want = continued(*small.load("cpu"));
+  const Dice dice(1);
+  StormyDisk disk;
+  std::atomic<bool> armed = false;
+  ThreadPool pool(3);
+  const auto model = small.load("disk", &disk, &pool);
+  REQUIRE(model->prefetcher() != nullptr);
+  REQUIRE(model->prefetcher()->slab_count() >= 6);
+  const auto hook = std::make_shared<ThrowingHook>(dice, armed);
+  model->root().for_each([&](Module& m) {
+    if (m.block() != nullptr) add_hook_to_module(m, hook, true);
+  });
+  int right = 0;
+  int failed = 0;
+  int stopped = 0;
+  int thrown = 0;
+  for (int round = 0; round < rounds() / 2; ++round) {
+    dog.alive();
+    disk.failing_one_in = 5 + dice(400);
+    disk.shaky = dice(10) != 0;
+    armed = dice(2) == 0;
+    const Interrupter interrupter(std::chrono::microseconds(dice(3) == 0 ? dice(30'000) : 60'000'000));
+    try {
+      const bool same = continued(*model, {.progress = {}, .stop = interrupter.token()}) == want;
+      CHECK(same);
+      ++right;
+    } catch (const IoError& e) {
+      ++failed;
+      CHECK(std::string(e.what()).find("model.safetensors") != std::string::npos);
+      CHECK(std::string(e.what()).find("at byte") != std::string::npos);
+    } catch (const CancelledError&) {
+      ++stopped;
+    } catch (const Boom&) {
+      ++thrown;
+    }
+  }
+  MESSAGE("right ", right, ", failed reads ", failed, ", stopped ", stopped, ", hooks threw ", thrown);
+  CHECK(failed > 0);
+  CHECK(thrown > 0);
+  // The storm is over. What was read ahead in it is told at most once for each slot.
+  disk.shaky = false;
+  armed = false;
+  bool well = false;
+  for (int attempt = 0; attempt < 8 && !well; ++attempt) {
+    dog.alive();
+    try {
+      well = continued(*model) == want;
+      CHECK(well);
+    } catch (const IoError&) {
+      CHECK(attempt < 7);
+    }
+  }
+  CHECK(well);
+}
+
 }  // namespace
 
 TEST_SUITE("engine/stream_stress") {
   TEST_CASE("a streamed model survives delays, failures, stops and hooks that throw, and answers right whenever it answers") {
     Watchdog dog;
-    const SmallModel small;
-    const auto want = continued(*small.load("cpu"));
-    const Dice dice(1);
-    StormyDisk disk;
-    std::atomic<bool> armed = false;
-    ThreadPool pool(3);
-    const auto model = small.load("disk", &disk, &pool);
-    REQUIRE(model->prefetcher() != nullptr);
-    REQUIRE(model->prefetcher()->slab_count() >= 6);
-    const auto hook = std::make_shared<ThrowingHook>(dice, armed);
-    model->root().for_each([&](Module& m) {
-      if (m.block() != nullptr) add_hook_to_module(m, hook, true);
-    });
-    int right = 0;
-    int failed = 0;
-    int stopped = 0;
-    int thrown = 0;
-    for (int round = 0; round < rounds(); ++round) {
-      dog.alive();
-      disk.failing_one_in = 5 + dice(400);
-      disk.shaky = dice(10) != 0;
-      armed = dice(2) == 0;
-      const Interrupter interrupter(std::chrono::microseconds(dice(3) == 0 ? dice(30'000) : 60'000'000));
-      try {
-        const bool same = continued(*model, {.progress = {}, .stop = interrupter.token()}) == want;
-        CHECK(same);
-        ++right;
-      } catch (const IoError& e) {
-        ++failed;
-        CHECK(std::string(e.what()).find("model.safetensors") != std::string::npos);
-        CHECK(std::string(e.what()).find("at byte") != std::string::npos);
-      } catch (const CancelledError&) {
-        ++stopped;
-      } catch (const Boom&) {
-        ++thrown;
-      }
+    for (const std::string& config : {llama(), mixtral()}) {
+      CAPTURE(config);
+      survive(test::RandomModel(config), dog);
     }
-    MESSAGE("right ", right, ", failed reads ", failed, ", stopped ", stopped, ", hooks threw ", thrown);
-    CHECK(failed > 0);
-    CHECK(thrown > 0);
-    // The storm is over. What was read ahead in it is told at most once for each slot.
-    disk.shaky = false;
-    armed = false;
-    bool well = false;
-    for (int attempt = 0; attempt < 8 && !well; ++attempt) {
-      dog.alive();
-      try {
-        well = continued(*model) == want;
-        CHECK(well);
-      } catch (const IoError&) {
-        CHECK(attempt < 7);
-      }
-    }
-    CHECK(well);
   }
 
   TEST_CASE("a model ends at any moment, with reads under way and failing") {
     Watchdog dog;
-    const SmallModel small;
+    const test::RandomModel small(mixtral());
     const Dice dice(2);
     StormyDisk disk;
     for (int round = 0; round < rounds(); ++round) {
@@ -278,7 +250,7 @@ TEST_SUITE("engine/stream_stress") {
 
   TEST_CASE("loading may be stopped at any moment, and fail at any read") {
     Watchdog dog;
-    const SmallModel small;
+    const test::RandomModel small(llama());
     const Dice dice(3);
     StormyDisk disk;
     disk.shaky = true;

@@ -275,6 +275,12 @@ TEST_SUITE("planning/optimal_map") {
     double all = 0;
     for (const PlacementPart& part : placement_parts(mixtral, r)) all += part.read_bytes;
     CHECK(all / 2 == doctest::Approx(46.57e9).epsilon(0.005));
+    // Experts as parts of their own are read in part, too.
+    r.cache.batch = 1;
+    r.no_split.clear();
+    double fine = 0;
+    for (const PlacementPart& part : placement_parts(mixtral, r)) fine += part.read_bytes;
+    CHECK(fine == doctest::Approx(read));
     const MetaGraph t5 = catalog_graph("t5-small");
     for (const PlacementPart& part : placement_parts(t5, {.no_split = t5.no_split_modules, .cache = {.context = 1}})) {
       CAPTURE(part.names.front());
@@ -285,6 +291,32 @@ TEST_SUITE("planning/optimal_map") {
     double pass = 0;
     for (const PlacementPart& part : placement_parts(bert, {.no_split = bert.no_split_modules})) pass += part.read_bytes;
     CHECK(pass > 85e6 * 2);
+  }
+
+  TEST_CASE("what is brought in slices takes no room in a slot") {
+    const MetaGraph llama = catalog_graph("meta-llama/Meta-Llama-3-8B");
+    PlacementRequest r{.no_split = llama.no_split_modules, .sliced = {"model.embed_tokens.weight"}};
+    for (const PlacementPart& part : placement_parts(llama, r)) {
+      CAPTURE(part.names.front());
+      CHECK(part.slot_bytes == (part.names.front() == "model.embed_tokens" ? 0 : part.weights_bytes + part.buffers_bytes));
+    }
+    // Of a tied matrix the head is read whole.
+    const MetaGraph gemma = catalog_graph("google/gemma-2-2b");
+    r.no_split = gemma.no_split_modules;
+    const auto tied = placement_parts(gemma, r).front();
+    REQUIRE(tied.names.size() == 2);
+    CHECK(tied.slot_bytes == tied.weights_bytes);
+    const MetaGraph mixtral = catalog_graph("mistralai/Mixtral-8x7B-v0.1");
+    r.no_split = mixtral.no_split_modules;
+    for (int layer = 0; layer < 32; ++layer) {
+      for (const char* stack : {"gate_up_proj", "down_proj"}) r.sliced.push_back("model.layers." + std::to_string(layer) + ".mlp.experts." + stack);
+    }
+    constexpr std::int64_t kExpert = INT64_C(3) * 4096 * 14336 * 2;
+    for (const PlacementPart& part : placement_parts(mixtral, r)) {
+      CAPTURE(part.names.front());
+      if (part.names.front().starts_with("model.layers.")) CHECK(part.slot_bytes == part.weights_bytes - 7 * kExpert);
+      if (part.names.front() == "lm_head") CHECK(part.slot_bytes == part.weights_bytes + kExpert);
+    }
   }
 
   TEST_CASE("what cannot fit names what is missing") {

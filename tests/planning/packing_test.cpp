@@ -47,6 +47,7 @@ PackingProblem random_problem(std::mt19937& random) {
     PackingPart part{.count = 1 + up_to(kinds == 1 ? 5 : 2), .memory_bytes = up_to(12), .local_bytes = up_to(2) == 0 ? up_to(4) : 0};
     part.read_bytes = static_cast<double>(part.memory_bytes) * static_cast<double>(up_to(4)) / 4;
     part.local_read_bytes = static_cast<double>(part.local_bytes);
+    if (up_to(2) == 0) part.slot_bytes = up_to(static_cast<int>(part.memory_bytes));
     total += part.count * (part.memory_bytes + part.local_bytes);
     p.parts.push_back(part);
   }
@@ -107,6 +108,8 @@ TEST_SUITE("planning/packing") {
     CHECK(pack(p)->counts == PackingCounts{{0, 1}, {10, 0}});
     p.slots = 2;  // two buffers of 50 would leave two layers: better to keep the large part and stream layers
     CHECK(pack(p)->counts == PackingCounts{{1, 0}, {5, 5}});
+    p.parts[0].slot_bytes = 0;  // what is read in rows needs no buffer
+    CHECK(pack(p)->counts == PackingCounts{{0, 1}, {10, 0}});
   }
 
   TEST_CASE("126 layers over eight cards, memory and disk, in well under 200 ms") {

@@ -48,8 +48,8 @@ const CommandSpec& spec() {
       .name = "run",
       .summary = "run a model from its own files, on GPUs, in RAM or streamed from disk",
       .description = {"Builds the model from its config.json and the roles of its description, reads the weights from its checkpoint files and "
-                      "continues the prompt. Weights on \"disk\" are streamed from those files in every pass; the result does not depend on "
-                      "where they lie, on one kind of device that computes. Types whose description does not say all that is needed are refused by name.",
+                      "continues the prompt. Weights on \"disk\" are streamed from those files in every pass, of embeddings and experts only what "
+                      "the tokens ask for; the result does not depend on where they lie, on one kind of device that computes. Types whose description does not say all that is needed are refused by name.",
                       "Models that do not generate answer in words: what fits a mask, classes, spans; plain encoders a summary of their outputs.",
                       "Without MODEL a small model inside the program runs."},
       .positionals = {[] {

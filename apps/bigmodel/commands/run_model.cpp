@@ -207,7 +207,7 @@ RunModel find_run_model(const Options& options, Session& session) {
     throw NotFoundError(fmt::format("{}: only its config is known, there are no weights", out.found.argument), "name a folder with a checkpoint");
   }
   out.graph = build_graph(*out.library, out.found, {.class_name = options.text("class")}, session);
-  check_runnable(out.graph);
+  out.sliceable = sliceable_weights(out.graph);
   if (out.quantization.kind != QuantizationMethod::Kind::none) {
     session.notes.note(fmt::format("weights quantised by '{}' are run as the values that they stand for; activations are not quantised", out.found.config.quantization_method));
   }
@@ -235,7 +235,7 @@ RunModel find_run_model(const Options& options, Session& session) {
 }
 
 AutoMapRequest map_request(const RunModel& model, const RunSize& size) {
-  AutoMapRequest out{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
+  AutoMapRequest out{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .sliceable = model.sliceable, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
   if (!has_routers(*model.graph.root)) out.cache_dtype = model.dtype;
   return out;
 }

@@ -35,6 +35,7 @@ struct RunModel {
   DType dtype = DType::float32;
   std::optional<DType> quantize;             ///< --quantize: q8_0 or q4_0
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of the weights that it is about
+  std::vector<std::string> sliceable;        ///< weights that come in slices where they are streamed through the processor
   std::optional<LayerwiseCasting> casting;   ///< --storage-dtype
   std::optional<MetaGraph> small_graph;      ///< with those weights as they are kept
   std::int64_t cast_bytes = 0;               ///< of the largest layer that is cast for its forward

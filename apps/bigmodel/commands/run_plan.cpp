@@ -118,10 +118,9 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
   whole.no_split = model.graph.no_split_modules;
   std::int64_t streamed = 0, largest = 0;
   for (const PlacementPart& part : placement_parts(model.planned(), whole)) {
-    const std::int64_t bytes = part.weights_bytes + part.buffers_bytes;
-    if (bytes == 0 || device_of(out.map, part.names.front()) != "disk") continue;
+    if (part.slot_bytes == 0 || device_of(out.map, part.names.front()) != "disk") continue;
     ++streamed;
-    largest = std::max(largest, bytes);
+    largest = std::max(largest, part.slot_bytes);
   }
   out.slot_bytes = std::min(streamed, OptimalRequest{}.streaming_slots) * largest;
   out.workspace_bytes = activation_size(activation_widths(model.graph), {.tokens = std::max<std::int64_t>(size.prompt_tokens * size.sequences, 1),

@@ -101,7 +101,9 @@ std::string run_summary(const RunResult& result) {
   for (const auto& [device, bytes] : result.placement.device_bytes) out += fmt::format("{} on {}, ", format_binary(bytes), device);
   out += fmt::format("{} in RAM", format_binary(result.placement.ram_bytes));
   if (result.placement.disk_bytes > 0) {
-    out += fmt::format(", {} from disk in every pass through {} of slots", format_binary(result.placement.disk_bytes), format_binary(result.placement.slot_bytes));
+    out += fmt::format(", {} from disk in every pass{} through {} of slots", format_binary(result.placement.disk_bytes),
+                       result.placement.sliced_bytes == 0 ? "" : fmt::format(" (of {} of them the rows and experts that it wants)", format_binary(result.placement.sliced_bytes)),
+                       format_binary(result.placement.slot_bytes));
   }
   if (g.ids.empty()) return out;
   std::size_t longest = 0;

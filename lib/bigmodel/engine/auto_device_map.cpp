@@ -19,6 +19,7 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   out.cache.model_dtype = request.dtype;
   out.cache.engine = CacheEngine::bigmodel;
   out.saved_only = true;
+  if (request.accelerator_bytes.empty()) out.sliced = request.sliceable;
   return out;
 }
 

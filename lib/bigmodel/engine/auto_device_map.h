@@ -16,6 +16,7 @@ struct AutoMapRequest {
   DType dtype = DType::float32;        ///< what the weights are run in
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of weights that are kept in another one: full tensor name -> dtype
   std::vector<std::pair<std::int64_t, std::int64_t>> accelerator_bytes;   ///< number of each accelerator that may be used, and what it may take
+  std::vector<std::string> sliceable;  ///< weights that the processor brings in slices (sliceable_weights of the graph)
   TierSpeeds speeds;                   ///< that decide between devices
   DType cache_dtype = DType::float32;  ///< of keys and values on accelerators
   std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots

@@ -33,7 +33,7 @@ DeviceMap map_of(const FromPretrained& options, const MetaGraph& graph, DType dt
   if (options.devices != nullptr && options.devices->find(name) != nullptr) return {{"", name}};
   if (name != "auto") throw UsageError(fmt::format("device_map '{}': expected auto, cpu, disk or a map", name.substr(0, 40)));
   const std::int64_t ram = options.max_memory_bytes > 0 ? options.max_memory_bytes : static_cast<std::int64_t>(read_machine_info().memory.usable_bytes());
-  return auto_device_map(graph, {.dtype = dtype, .accelerator_bytes = options.max_accelerator_bytes, .ram_bytes = ram});
+  return auto_device_map(graph, {.dtype = dtype, .accelerator_bytes = options.max_accelerator_bytes, .sliceable = sliceable_weights(graph), .ram_bytes = ram});
 }
 
 }  // namespace

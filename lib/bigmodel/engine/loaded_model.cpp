@@ -18,6 +18,7 @@
 #include "bigmodel/engine/module_places.h"
 #include "bigmodel/engine/read_memory.h"
 #include "bigmodel/engine/slab_weights.h"
+#include "bigmodel/engine/weight_slices.h"
 #include "bigmodel/engine/weight_quantization.h"
 
 namespace bigmodel {
@@ -160,6 +161,28 @@ MetaGraph with_layerwise_casting(const MetaGraph& graph, const LayerwiseCasting&
 }
 
 void check_runnable(const MetaGraph& graph) { bind_root(*build_module_tree(graph), graph); }
+
+namespace {
+
+/// Of a bound module: tensors that nobody else reads. Empty where one of those that its block wants together is not so.
+std::vector<ModuleTensor*> sliceable(Module& module) {
+  if (module.block() == nullptr) return {};
+  std::vector<ModuleTensor*> out = module.block()->sliced(module);
+  if (!std::ranges::all_of(out, [](const ModuleTensor* t) { return t->readers == 1; })) out.clear();
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> sliceable_weights(const MetaGraph& graph) {
+  const std::unique_ptr<Module> root = build_module_tree(graph);
+  bind_root(*root, graph);
+  std::vector<std::string> out;
+  root->for_each([&](Module& m) {
+    for (const ModuleTensor* t : sliceable(m)) out.push_back(t->full_name);
+  });
+  return out;
+}
 
 void LoadedModel::bring_back(ForwardState& state) {
   for (auto& [name, tensor] : state.outputs) {
@@ -338,10 +361,39 @@ class Dispatcher {
         return source == nullptr || held_.contains({source, unit.device});
       });
     }
+    streams_ = std::ranges::any_of(units.units, [](const Unit& u) { return !u.tensors.empty(); });
+    for (Unit& unit : units.units) leave_to_slices(unit);
     std::erase_if(units.units, [](const Unit& u) { return u.tensors.empty(); });
-    streams_ = !units.units.empty();
+    // One is computed with while the next is read.
+    model_.placement_.slot_bytes += 2 * slice_bytes_;
     stream_to_processor(units.units);
     stream_to_accelerators(units.units);
+  }
+
+  /// Takes the tensors out of which the processor wants parts, not known before it computes: rows of embeddings, experts.
+  void leave_to_slices(Unit& unit) {
+    if (unit.device->accelerator() != nullptr) return;
+    std::unordered_set<const ModuleTensor*> sliced;
+    unit.module->for_each([&](Module& m) {
+      const std::vector<ModuleTensor*> asked = sliceable(m);
+      const auto can = [&](ModuleTensor* t) {
+        const WeightSource* source = model_.store_->find(t->full_name);
+        return std::ranges::find(unit.tensors, t) != unit.tensors.end() && source != nullptr && can_slice(*source);
+      };
+      if (!std::ranges::all_of(asked, can)) return;
+      std::uint64_t of_module = 0;
+      for (ModuleTensor* t : asked) {
+        const WeightSource& source = *model_.store_->find(t->full_name);
+        t->slices = std::make_shared<WeightSlices>(source, slices_);
+        t->tie = nullptr;
+        sliced.insert(t);
+        if (source.shape.size() > 2) of_module += source.size_bytes() / static_cast<std::uint64_t>(source.shape.front());
+        model_.placement_.disk_bytes += source.size_bytes();
+        model_.placement_.sliced_bytes += source.size_bytes();
+      }
+      slice_bytes_ = std::max(slice_bytes_, of_module);
+    });
+    std::erase_if(unit.tensors, [&](const ModuleTensor* t) { return sliced.contains(t); });
   }
 
   std::vector<const WeightSource*> sources_of(const Unit& unit) const {
@@ -378,7 +430,7 @@ class Dispatcher {
     }
     // One slot is computed on while the next is read.
     model_.prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held_at_once(units) + 1, model_.checkpoint_, disk_);
-    model_.placement_.slot_bytes = model_.prefetcher_->slot_bytes();
+    model_.placement_.slot_bytes += model_.prefetcher_->slot_bytes();
     auto weights = std::make_shared<PrefetchedWeights>(*model_.prefetcher_);
     for (std::size_t i = 0; i < units.size(); ++i) {
       for (ModuleTensor* t : units[i].tensors) {
@@ -447,6 +499,8 @@ class Dispatcher {
   std::map<const Device*, std::vector<const WeightSource*>> wanted_;
   std::unordered_set<Key, KeyHash> wanted_keys_;
   std::unordered_map<Key, const std::byte*, KeyHash> held_;
+  std::shared_ptr<SlicePool> slices_ = std::make_shared<SlicePool>(model_.checkpoint_, disk_);
+  std::uint64_t slice_bytes_ = 0;    ///< of the largest module's stacks, one slice each
   std::uint64_t total_ = 0, done_ = 0;
   bool streams_ = false;
 };

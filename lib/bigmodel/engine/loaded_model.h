@@ -51,7 +51,8 @@ struct DispatchOptions {
 
 struct Placement {
   std::uint64_t ram_bytes = 0;        ///< of weights that stay in memory
-  std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass
+  std::uint64_t disk_bytes = 0;       ///< of weights that are read anew in every pass, all of them or the parts that it wants
+  std::uint64_t sliced_bytes = 0;     ///< of those on disk of which a pass reads rows or experts
   std::uint64_t slot_bytes = 0;       ///< of memory that they are read into
   std::map<std::string, std::uint64_t> device_bytes;   ///< of memory of accelerators for weights, slots for those that come and go included, by device
 };
@@ -122,6 +123,8 @@ std::unique_ptr<LoadedModel> load_checkpoint_and_dispatch(MetaGraph graph, Check
 
 /// Throws UnsupportedError where the model's roles cannot be run; reads no weights.
 void check_runnable(const MetaGraph& graph);
+/// Names of the weights that, streamed, are not read whole by the processor but in the slices that a pass wants: rows of embeddings, experts. Throws as check_runnable does.
+std::vector<std::string> sliceable_weights(const MetaGraph& graph);
 
 /// Names of the weights that such casting keeps in its storage dtype. Throws UsageError, and what check_runnable throws.
 std::unordered_set<std::string> layerwise_cast_weights(const MetaGraph& graph, const LayerwiseCasting& casting);

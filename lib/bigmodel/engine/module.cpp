@@ -27,6 +27,7 @@ std::string shown_name(const Module& module) { return module.name().empty() ? "t
 void ModuleTensor::set(StoredTensor tensor) {
   static_cast<StoredTensor&>(*this) = std::move(tensor);
   tie = nullptr;
+  slices = nullptr;
 }
 
 /// A forward is under way.
@@ -42,6 +43,7 @@ class Module::Running {
 };
 
 std::vector<ModuleTensor*> BoundBlock::matrices(Module&) const { return {}; }
+std::vector<ModuleTensor*> BoundBlock::sliced(Module&) const { return {}; }
 std::vector<ModuleTensor*> BoundBlock::exact_matrices(Module&) const { return {}; }
 
 Module::Module(std::string class_name) {
@@ -163,7 +165,9 @@ ModuleTensor* Module::find_tensor(std::string_view name) {
 
 ModuleTensor* Module::read_tensor(std::string_view name) {
   ModuleTensor* found = find_tensor(name);
-  if (found != nullptr) found->use = TensorUse::read;
+  if (found == nullptr) return nullptr;
+  found->use = TensorUse::read;
+  ++found->readers;
   return found;
 }
 

@@ -18,6 +18,7 @@
 namespace bigmodel {
 
 class Module;
+class WeightSlices;
 struct ModuleTensor;
 
 /// What a module computes. Bound to it by the roles of its description; reads the module's tensors anew in every call, since
@@ -30,6 +31,9 @@ class BoundBlock {
   virtual std::vector<ModuleTensor*> matrices(Module& self) const;
   /// Weights of modules below that must not be: a router's scores choose.
   virtual std::vector<ModuleTensor*> exact_matrices(Module& self) const;
+  /// The module's own weights of which it can do with slices along the first axis, on the processor: where such a tensor has `slices`, the block brings
+  /// those that it wants itself, and `view` has no elements.
+  virtual std::vector<ModuleTensor*> sliced(Module& self) const;
   /// Whether it computes with tensors of an accelerator; else its module and what it reads stay in RAM.
   virtual bool runs_on_accelerators() const { return false; }
   /// Whether it reads no tensors but its arguments and what modules below give it: they may compute elsewhere than it does.
@@ -53,6 +57,9 @@ struct ModuleTensor : StoredTensor {
   TensorUse use = TensorUse::none;
   /// The same for all names of one tied parameter, null for one of its own.
   std::shared_ptr<const char> tie;
+  /// Not null: the elements are brought from disk in parts, by the block that reads them.
+  std::shared_ptr<WeightSlices> slices;
+  int readers = 0;         ///< blocks that asked for it
 
   /// Takes another tensor's place; a tie is broken.
   void set(StoredTensor tensor);

@@ -155,6 +155,7 @@ ModuleTensor* Roles::tensor_of(Module& owner, std::string_view name) {
   ModuleTensor* found = owner.find_tensor(name);
   if (found == nullptr) return nullptr;
   found->use = TensorUse::read;
+  ++found->readers;
   if (&owner != &module_) module_.reads_below = true;
   return found;
 }

@@ -9,6 +9,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/hooks/align_devices_hook.h"
 #include "bigmodel/engine/offload.h"
+#include "bigmodel/engine/weight_slices.h"
 #include "bigmodel/io/scratch_folder.h"
 
 namespace bigmodel {
@@ -27,6 +28,7 @@ void collect(const ModelHook* hook, std::vector<const AlignDevicesHook*>& out) {
 
 /// Where a tensor on meta sleeps: the hook of its module, or of one above that loads everything below it.
 StoredTensor sleeping(const Module& owner, const ModuleTensor& tensor) {
+  if (tensor.slices != nullptr) return cast(tensor.slices->read_all(), tensor.view.dtype);
   for (const Module* at = &owner; at != nullptr; at = at->parent()) {
     std::vector<const AlignDevicesHook*> hooks;
     collect(at->hook(), hooks);

@@ -33,7 +33,7 @@ class Assembly {
 
   void fill(const SourceForm& form, Target to) {
     switch (form.kind) {
-      case DiskForm::Kind::name: return form.packed ? unpack(form.packed, to) : leaf(form, to);
+      case DiskForm::Kind::name: return form.packed ? unpack(form.packed, to, 0) : leaf(form, to, 0);
       case DiskForm::Kind::absent: throw InternalError(fmt::format("{}: has no file tensor", source_.name));
       case DiskForm::Kind::transpose:
         std::swap(to.shape[to.shape.size() - 1], to.shape[to.shape.size() - 2]);
@@ -61,6 +61,20 @@ class Assembly {
     }
   }
 
+  /// Entries from `first` on along the first axis, as many as `to` has.
+  void fill_slices(const SourceForm& form, std::int64_t first, Target to) {
+    const Shape below(to.shape.begin() + 1, to.shape.end());
+    const std::int64_t inner = element_count(below, source_.name);
+    if (form.kind == DiskForm::Kind::stack) {
+      Target one{to.data, below, {to.strides.begin() + 1, to.strides.end()}};
+      for (std::int64_t k = 0; k < to.shape.front(); ++k, one.data += inner * item_) fill(form.forms[static_cast<std::size_t>(first + k)], one);
+    } else if (form.packed) {
+      unpack(form.packed, to, first * (inner / std::max<std::int64_t>(to.shape.back(), 1)));
+    } else {
+      leaf(form, to, first * inner);
+    }
+  }
+
  private:
   void part(const SourceForm& form, const Target& to) {
     const auto axis = static_cast<std::size_t>(form.axis);
@@ -79,14 +93,16 @@ class Assembly {
     copy(bytes.data() + before * whole.strides[axis] * item_, whole.strides, to);
   }
 
-  void leaf(const SourceForm& form, const Target& to) {
+  /// From the tensor's element `first` on.
+  void leaf(const SourceForm& form, const Target& to, std::int64_t first) {
     const CheckpointTensor& tensor = *form.tensor;
     const std::vector<std::int64_t> packed = row_major(to.shape);
     const auto count = static_cast<std::size_t>(element_count(to.shape, source_.name));
     const std::size_t bytes = count * static_cast<std::size_t>(item_);
-    if (tensor.dtype == source_.dtype && to.strides == packed) return reader_.read(tensor, 0, {to.data, bytes});
-    std::vector<std::byte> raw(static_cast<std::size_t>(tensor.size_bytes));
-    reader_.read(tensor, 0, raw);
+    const auto begin = static_cast<std::uint64_t>(byte_count(tensor.dtype, first));
+    if (tensor.dtype == source_.dtype && to.strides == packed) return reader_.read(tensor, begin, {to.data, bytes});
+    std::vector<std::byte> raw(static_cast<std::size_t>(byte_count(tensor.dtype, static_cast<std::int64_t>(count))));
+    reader_.read(tensor, begin, raw);
     if (tensor.dtype != source_.dtype) {
       DType from = tensor.dtype;
       if (source_.by_way_of && *source_.by_way_of != from) {
@@ -103,7 +119,7 @@ class Assembly {
   }
 
   /// Some rows at a time: their values as float32, then in the memory tensor's dtype, then in their places.
-  void unpack(const PackedWeight& packed, const Target& to) {
+  void unpack(const PackedWeight& packed, const Target& to, std::int64_t first_row) {
     const std::int64_t columns = to.shape.back();
     const std::int64_t rows = element_count(to.shape, source_.name) / std::max<std::int64_t>(columns, 1);
     const std::int64_t step = std::clamp<std::int64_t>((std::int64_t{1} << 20) / std::max<std::int64_t>(columns, 1), 1, std::max<std::int64_t>(rows, 1));
@@ -114,7 +130,7 @@ class Assembly {
     for (std::int64_t first = 0; first < rows; first += step) {
       const std::int64_t count = std::min(step, rows - first);
       values.resize(static_cast<std::size_t>(count * columns));
-      reader.read(first, count, values);
+      reader.read(first_row + first, count, values);
       converted.resize(static_cast<std::size_t>(count * columns * item_));
       if (source_.by_way_of && *source_.by_way_of != DType::float32) {
         std::vector<std::byte> between(static_cast<std::size_t>(count * columns) * static_cast<std::size_t>(bit_size(*source_.by_way_of)) / 8);
@@ -173,28 +189,39 @@ class BlockEncoder {
       }
       return;
     }
-    const std::int64_t columns = shape.back(), rows = element_count(shape, source_.name) / columns;
-    if (form.kind != DiskForm::Kind::name) {
-      const WeightSource wide{source_.name, shape, DType::float32, form};
-      values_.resize(static_cast<std::size_t>(rows * columns));
-      read_source(wide, reader_, std::as_writable_bytes(std::span(values_)));
-      encode(rows * columns, out);
-      return;
-    }
+    const std::int64_t count = element_count(shape, source_.name);
+    if (form.kind == DiskForm::Kind::name) return fill_rows(form, 0, count / shape.back(), out);
+    const WeightSource wide{source_.name, shape, DType::float32, form};
+    values_.resize(static_cast<std::size_t>(count));
+    read_source(wide, reader_, std::as_writable_bytes(std::span(values_)));
+    encode(count, out);
+  }
+
+  /// Entries from `first` on along the first axis of `shape`.
+  void fill_slices(const SourceForm& form, const Shape& shape, std::int64_t first, std::int64_t count, std::byte* out) {
+    const Shape below(shape.begin() + 1, shape.end());
+    const std::int64_t inner = element_count(below, source_.name);
+    if (form.kind == DiskForm::Kind::name) return fill_rows(form, first * (inner / shape.back()), count * (inner / shape.back()), out);
+    for (std::int64_t k = 0; k < count; ++k) fill(form.forms[static_cast<std::size_t>(first + k)], below, out + k * byte_count(source_.dtype, inner));
+  }
+
+ private:
+  static constexpr std::int64_t kPieceElements = std::int64_t{1} << 20;
+
+  /// `rows` rows of a file tensor, of all its dimensions but the last, from `begin` on.
+  void fill_rows(const SourceForm& form, std::int64_t begin, std::int64_t rows, std::byte* out) {
+    const std::int64_t columns = source_.shape.back();
     std::optional<PackedReader> packed;
     if (form.packed) packed.emplace(form.packed, reader_);
     const std::int64_t step = std::clamp<std::int64_t>(kPieceElements / columns, 1, std::max<std::int64_t>(rows, 1));
     for (std::int64_t first = 0; first < rows; first += step) {
       const std::int64_t count = std::min(step, rows - first);
       values_.resize(static_cast<std::size_t>(count * columns));
-      if (packed) packed->read(first, count, values_);
-      else read_rows(*form.tensor, first * columns);
+      if (packed) packed->read(begin + first, count, values_);
+      else read_rows(*form.tensor, (begin + first) * columns);
       encode(count * columns, out + first * byte_count(source_.dtype, columns));
     }
   }
-
- private:
-  static constexpr std::int64_t kPieceElements = std::int64_t{1} << 20;
 
   void read_rows(const CheckpointTensor& tensor, std::int64_t first) {
     raw_.resize(static_cast<std::size_t>(byte_count(tensor.dtype, static_cast<std::int64_t>(values_.size()))));
@@ -219,6 +246,20 @@ std::uint64_t WeightSource::size_bytes() const { return static_cast<std::uint64_
 const CheckpointTensor* WeightSource::plain() const {
   if (form.kind != DiskForm::Kind::name || form.tensor == nullptr) return nullptr;
   return form.tensor->dtype == dtype && form.tensor->plain() ? form.tensor : nullptr;
+}
+
+bool can_slice(const WeightSource& source) {
+  if (source.shape.size() < 2 || element_count(source.shape, source.name) == 0) return false;
+  return source.form.kind == DiskForm::Kind::stack || (source.form.kind == DiskForm::Kind::name && (source.form.tensor != nullptr || source.form.packed));
+}
+
+void read_slices(const WeightSource& source, TensorReader& reader, std::int64_t first, std::int64_t count, std::span<std::byte> out) {
+  BIGMODEL_ASSERT(can_slice(source) && first >= 0 && count > 0 && first + count <= source.shape.front());
+  if (block_size(source.dtype) > 1) return BlockEncoder(source, reader).fill_slices(source.form, source.shape, first, count, out.data());
+  Shape shape = source.shape;
+  shape.front() = count;
+  std::vector<std::int64_t> strides = row_major(shape);
+  Assembly(source, reader).fill_slices(source.form, first, {out.data(), std::move(shape), std::move(strides)});
 }
 
 void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out) {

@@ -43,4 +43,9 @@ struct WeightSource {
 /// as they lie.
 void read_source(const WeightSource& source, TensorReader& reader, std::span<std::byte> out);
 
+/// Whether entries along the first axis (rows of a matrix, matrices of a stack) can be read without the others.
+bool can_slice(const WeightSource& source);
+/// Fills `out` with entries [first, first + count) along the first axis, of a source that can_slice(). Throws as read_source does.
+void read_slices(const WeightSource& source, TensorReader& reader, std::int64_t first, std::int64_t count, std::span<std::byte> out);
+
 }  // namespace bigmodel

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bigmodel/ops/cpu_ops.h"
+#include "bigmodel/ops/experts.h"
 #include "bigmodel/ops/linear.h"
 #include "bigmodel/ops/routing.h"
 #include "bigmodel/ops/widen.h"
@@ -58,34 +59,33 @@ void CpuOps::route(const float* logits, std::int64_t rows, const RoutingRule& ru
   }
 }
 
-void CpuOps::experts(const float* x, std::int64_t rows, std::int64_t size, const std::int64_t* ids, const float* weights, std::int64_t top_k, const ExpertWeights& w, float* y,
-                     const LinearEnd&) const {
+void add_expert(const CpuContext& cpu, const float* x, std::int64_t rows, std::int64_t size, const std::int64_t* ids, const float* weights, std::int64_t top_k, const ExpertWeights& w,
+                std::int64_t place, std::int64_t expert, float* y) {
+  std::vector<std::int64_t> slots;
+  for (std::int64_t i = 0; i < rows * top_k; ++i) {
+    if (ids[i] == expert) slots.push_back(i);
+  }
+  if (slots.empty()) return;
   const std::int64_t parts = w.plain ? 1 : 2;
   const std::int64_t width = w.transposed ? w.down.size(1) : w.down.size(2);
-  std::fill_n(y, rows * size, 0.0F);
-  std::vector<std::int64_t> slots;
-  std::vector<float> in, both, h, out;
-  for (std::int64_t e = 0; e < w.gate_up.size(0); ++e) {
-    slots.clear();
-    for (std::int64_t i = 0; i < rows * top_k; ++i) {
-      if (ids[i] == e) slots.push_back(i);
-    }
-    if (slots.empty()) continue;
-    const auto count = static_cast<std::int64_t>(slots.size());
-    in.resize(static_cast<std::size_t>(count * size));
-    both.resize(static_cast<std::size_t>(count * parts * width));
-    h.resize(static_cast<std::size_t>(count * width));
-    out.resize(static_cast<std::size_t>(count * size));
-    for (std::int64_t i = 0; i < count; ++i) std::copy_n(x + slots[static_cast<std::size_t>(i)] / top_k * size, size, in.data() + i * size);
-    product(cpu_, in.data(), count, w, w.gate_up, w.gate_up_bias, e, both.data());
-    for (std::int64_t i = 0; i < count; ++i) combine(w, both.data() + i * parts * width, width, h.data() + i * width);
-    product(cpu_, h.data(), count, w, w.down, w.down_bias, e, out.data());
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t slot = slots[static_cast<std::size_t>(i)];
-      float* to = y + slot / top_k * size;
-      for (std::int64_t d = 0; d < size; ++d) to[d] += out[static_cast<std::size_t>(i * size + d)] * weights[slot];
-    }
+  const auto count = static_cast<std::int64_t>(slots.size());
+  std::vector<float> in(static_cast<std::size_t>(count * size)), both(static_cast<std::size_t>(count * parts * width)), h(static_cast<std::size_t>(count * width));
+  for (std::int64_t i = 0; i < count; ++i) std::copy_n(x + slots[static_cast<std::size_t>(i)] / top_k * size, size, in.data() + i * size);
+  product(cpu, in.data(), count, w, w.gate_up, w.gate_up_bias, place, both.data());
+  for (std::int64_t i = 0; i < count; ++i) combine(w, both.data() + i * parts * width, width, h.data() + i * width);
+  std::vector<float>& out = in;
+  product(cpu, h.data(), count, w, w.down, w.down_bias, place, out.data());
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t slot = slots[static_cast<std::size_t>(i)];
+    float* to = y + slot / top_k * size;
+    for (std::int64_t d = 0; d < size; ++d) to[d] += out[static_cast<std::size_t>(i * size + d)] * weights[slot];
   }
+}
+
+void CpuOps::experts(const float* x, std::int64_t rows, std::int64_t size, const std::int64_t* ids, const float* weights, std::int64_t top_k, const ExpertWeights& w, float* y,
+                     const LinearEnd&) const {
+  std::fill_n(y, rows * size, 0.0F);
+  for (std::int64_t e = 0; e < w.gate_up.size(0); ++e) add_expert(cpu_, x, rows, size, ids, weights, top_k, w, e, e, y);
 }
 
 }  // namespace bigmodel::ops

@@ -128,16 +128,17 @@ class Mapper {
 
   /// Equal parts become one kind. Parts without memory follow their neighbours.
   void read_parts() {
-    std::map<std::tuple<std::int64_t, std::int64_t, double>, std::size_t> kinds;
+    std::map<std::tuple<std::int64_t, std::int64_t, double, std::int64_t>, std::size_t> kinds;
     kind_of_.assign(parts_.size(), SIZE_MAX);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const PlacementPart& part = parts_[i];
       const std::int64_t memory = checked_add(part.weights_bytes, part.buffers_bytes, part.names.front());
       if (memory == 0 && part.cache_bytes == 0) continue;
-      const auto [it, fresh] = kinds.try_emplace({memory, part.cache_bytes, part.read_bytes}, problem_.parts.size());
+      const auto [it, fresh] = kinds.try_emplace({memory, part.cache_bytes, part.read_bytes, part.slot_bytes}, problem_.parts.size());
       if (fresh) {
         problem_.parts.push_back({.count = 0,
                                   .memory_bytes = memory,
+                                  .slot_bytes = part.slot_bytes,
                                   .local_bytes = part.cache_bytes,
                                   .read_bytes = part.read_bytes,
                                   .local_read_bytes = static_cast<double>(part.cache_bytes)});
@@ -197,7 +198,7 @@ class Mapper {
       uses[d].weights_bytes += memory;
       uses[runner].cache_bytes += parts_[i].cache_bytes;
       if (memory + parts_[i].cache_bytes > 0) runs[runner] = true;
-      if (d >= problem_.runs.size()) largest_stored = std::max(largest_stored, memory);
+      if (d >= problem_.runs.size()) largest_stored = std::max(largest_stored, parts_[i].slot_bytes);
     }
     uses[main_].streaming_bytes = problem_.slots * largest_stored;
     for (const auto& [device, bytes] : budgets_) {
@@ -260,7 +261,7 @@ class Mapper {
                           hint);
     }
     std::int64_t largest = 0;
-    for (const PackingPart& part : problem_.parts) largest = std::max(largest, part.memory_bytes);
+    for (const PackingPart& part : problem_.parts) largest = std::max(largest, part.buffer_bytes());
     const std::int64_t fixed = checked_add(caches, workspace_, "the model");
     const std::int64_t need = checked_add(fixed, checked_mul(largest, problem_.slots, "the model"), "the model");
     const std::int64_t budget = problem_.runs.front().capacity_bytes;

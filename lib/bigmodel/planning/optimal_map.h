@@ -21,7 +21,7 @@ struct OptimalRequest {
   /// Devices in order with what each may take; "disk" is added without limit where it is missing, as accelerate does.
   std::vector<std::pair<DeviceKey, std::int64_t>> budgets;
   TierSpeeds speeds;
-  std::int64_t streaming_slots = 2;     ///< buffers of the largest streamed part on the main device
+  std::int64_t streaming_slots = 2;     ///< buffers on the main device that hold any streamed part
   std::int64_t prefill_tokens = 2048;   ///< the most tokens of a pass: longer prompts go in chunks
   std::optional<DType> workspace_dtype; ///< of activations; empty: as the weights
   bool clean_result = true;             ///< one name for modules whose parts all lie on one device

@@ -217,7 +217,7 @@ class Search {
     if (p_.stores.empty()) return;
     std::vector<std::int64_t> limits;
     for (std::size_t t = 0; t < remaining.size(); ++t) {
-      if (remaining[t] > 0) limits.push_back(p_.parts[t].memory_bytes);
+      if (remaining[t] > 0) limits.push_back(p_.parts[t].buffer_bytes());
     }
     std::ranges::sort(limits);
     limits.erase(std::unique(limits.begin(), limits.end()), limits.end());
@@ -226,7 +226,7 @@ class Search {
       Wide room = left - Wide{p_.slots} * limit;
       Counts forced(remaining.size(), 0);
       for (std::size_t t = 0; t < remaining.size(); ++t) {
-        if (p_.parts[t].memory_bytes <= limit) continue;
+        if (p_.parts[t].buffer_bytes() <= limit) continue;
         forced[t] = remaining[t];
         room -= Wide{remaining[t]} * p_.parts[t].memory_bytes;
       }
@@ -310,7 +310,7 @@ std::optional<PackingTime> packing_time(const PackingProblem& p, const PackingCo
         read += static_cast<double>(n) * (part.read_bytes + part.local_read_bytes);
       } else {
         main_extra += Wide{n} * part.local_bytes;
-        largest_stored = std::max(largest_stored, part.memory_bytes);
+        largest_stored = std::max(largest_stored, part.buffer_bytes());
         out.run_seconds += static_cast<double>(n) * (part.read_bytes + part.local_read_bytes) / p.runs[0].bytes_per_second;
       }
     }

@@ -13,9 +13,12 @@ namespace bigmodel {
 struct PackingPart {
   std::int64_t count = 1;
   std::int64_t memory_bytes = 0;   ///< each, where it is stored
+  std::optional<std::int64_t> slot_bytes;   ///< of a buffer that it is run through from elsewhere; none: all of it
   std::int64_t local_bytes = 0;    ///< more, on the device that runs it (cache)
   double read_bytes = 0;           ///< of memory_bytes, read in every step
   double local_read_bytes = 0;     ///< read in every step from the device that runs it
+
+  std::int64_t buffer_bytes() const { return slot_bytes.value_or(memory_bytes); }
 };
 
 struct PackingDevice {
@@ -24,7 +27,7 @@ struct PackingDevice {
   std::int64_t workspace_bytes = 0;  ///< taken as soon as the device runs anything
 };
 
-/// `runs[0]` is the main device: it also runs what only lies on a storing device, through `slots` buffers of the largest such part.
+/// `runs[0]` is the main device: it also runs what only lies on a storing device, through `slots` buffers that hold any such part.
 /// It must be the fastest of `runs`. `stores` are in the order of the way to the main device: what lies on one passes all before it.
 struct PackingProblem {
   std::vector<PackingPart> parts;

@@ -46,9 +46,10 @@ class PartBuilder {
   }
 
   std::vector<PlacementPart> build() {
-    descend(*graph_.root, "", true);
+    descend(*graph_.root, "", 1.0);
     apply_special_dtypes();
     add_caches();
+    find_slots();
     merge_ties();
     return std::move(parts_);
   }
@@ -93,7 +94,7 @@ class PartBuilder {
   Sizes below(const ModuleTemplate& module) {
     if (const auto it = sizes_.find(&module); it != sizes_.end()) return it->second;
     Sizes out = own_sizes(module);
-    const std::string experts = module.block && module.block->kind == "moe" ? member_path(*module.block, "experts") : std::string{};
+    const std::string experts = experts_of(module);
     for (const ModuleChild& child : module.children) {
       const Sizes each = below(*child.module);
       out.weights = checked_add(out.weights, checked_mul(each.weights, child.count, module.class_name), module.class_name);
@@ -102,6 +103,11 @@ class PartBuilder {
       out.read += each.read * static_cast<double>(child.count) * share;
     }
     return sizes_.emplace(&module, out).first->second;
+  }
+
+  /// The child of a mixture that holds its experts; empty where the module is none.
+  static std::string experts_of(const ModuleTemplate& module) {
+    return module.block && module.block->kind == "moe" ? member_path(*module.block, "experts") : std::string{};
   }
 
   /// The expected share of experts that `sequences` tokens visit, each `top_k` of them at random.
@@ -119,32 +125,33 @@ class PartBuilder {
     return 1.0 - std::pow(1.0 - each, sequences_);
   }
 
-  /// `decoding`: false below what does not run while tokens are decoded.
-  void descend(const ModuleTemplate& module, const std::string& path, bool decoding) {
+  /// `share`: how much of what lies here a step of decoding reads; 0 below what does not run then.
+  void descend(const ModuleTemplate& module, const std::string& path, double share) {
     const bool whole = module.children.empty() || (!path.empty() && no_split_.contains(module.class_name));
     if (whole) {
-      add_part(path, below(module), decoding);
+      add_part(path, below(module), share);
       return;
     }
     for (const TensorTemplate& t : module.parameters) {
       const std::int64_t bytes = bytes_of(t);
-      add_part(joined(path, t.name), {bytes, 0, static_cast<double>(bytes)}, decoding);
+      add_part(joined(path, t.name), {bytes, 0, static_cast<double>(bytes)}, share);
     }
-    for (const TensorTemplate& t : module.buffers) add_part(joined(path, t.name), {0, bytes_of(t), 0}, decoding);
-    const bool has_body = decoding && caches_below(path);
+    for (const TensorTemplate& t : module.buffers) add_part(joined(path, t.name), {0, bytes_of(t), 0}, share);
+    const bool has_body = share > 0 && caches_below(path);
+    const std::string experts = experts_of(module);
     for (const ModuleChild& child : module.children) {
       for (std::int64_t k = 0; k < child.count; ++k) {
         const std::string name = joined(path, child.name_at(k));
         // Beside a body that caches, what attends without caching is an encoder or a tower.
         const bool idle = has_body && !caches_below(name) && has_attention(*child.module);
-        descend(*child.module, name, decoding && !idle);
+        descend(*child.module, name, idle ? 0 : share * (!experts.empty() && child.name == experts ? visited_share(*module.block, *child.module) : 1.0));
       }
     }
   }
 
-  void add_part(const std::string& name, const Sizes& sizes, bool decoding) {
+  void add_part(const std::string& name, const Sizes& sizes, double share) {
     index_.emplace(name, parts_.size());
-    parts_.push_back({.names = {name}, .weights_bytes = sizes.weights, .buffers_bytes = sizes.buffers, .read_bytes = decoding ? sizes.read : 0});
+    parts_.push_back({.names = {name}, .weights_bytes = sizes.weights, .buffers_bytes = sizes.buffers, .read_bytes = share * sizes.read});
   }
 
   /// The part that holds a module or tensor, by the longest prefix of its name; else the first part below it.
@@ -206,6 +213,29 @@ class PartBuilder {
     }
   }
 
+  /// Before ties are merged: each name of a tied weight is streamed by itself.
+  void find_slots() {
+    for (PlacementPart& part : parts_) part.slot_bytes = part.weights_bytes + part.buffers_bytes;
+    std::unordered_map<std::string_view, std::int64_t> slices;   // of a module's stacks
+    std::set<std::size_t> stacked;
+    for (const std::string& name : request_.sliced) {
+      const Found found = find_tensor(name);
+      const std::size_t i = part_of(name);
+      if (found.tensor == nullptr || i == parts_.size()) continue;
+      const std::int64_t bytes = special_bytes(name, *found.tensor);
+      const Shape& shape = found.tensor->shape;
+      parts_[i].slot_bytes -= bytes;
+      if (shape.size() < 3) continue;
+      slices[parent_of(name)] += bytes / std::max<std::int64_t>(shape.front(), 1);
+      stacked.insert(i);
+    }
+    std::int64_t largest = 0;
+    for (const auto& [module, bytes] : slices) largest = std::max(largest, bytes);
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (parts_[i].slot_bytes > 0 || stacked.contains(i)) parts_[i].slot_bytes += largest;
+    }
+  }
+
   /// Joins the parts of every tied group and counts its tensor once.
   void merge_ties() {
     std::vector<std::size_t> root(parts_.size());
@@ -243,6 +273,7 @@ class PartBuilder {
       into.buffers_bytes += parts_[i].buffers_bytes;
       into.cache_bytes += parts_[i].cache_bytes;
       into.read_bytes += parts_[i].read_bytes;
+      into.slot_bytes = std::max(into.slot_bytes, parts_[i].slot_bytes);
     }
     parts_ = std::move(merged);
   }

@@ -22,6 +22,8 @@ struct PlacementRequest {
   std::vector<std::string> no_split;
   /// Caches of `context` tokens (0: none); `batch` sequences also read their rows of embeddings and hit experts.
   CacheRequest cache;
+  /// Weights (full names) of which an engine that streams brings the wanted slices along the first axis, and not the whole: they need no room in its slots.
+  std::vector<std::string> sliced;
 };
 
 struct PlacementPart {
@@ -33,6 +35,8 @@ struct PlacementPart {
   /// Of the weights, what one step of decoding reads: a row a sequence of embeddings, the experts that the sequences are expected to
   /// visit, nothing of encoders and towers beside a decoder, everything of the rest.
   double read_bytes = 0;
+  /// Of memory that one slot needs for it where it is streamed: everything but what comes in slices, and one slice of the model's largest stacks.
+  std::int64_t slot_bytes = 0;
 };
 
 /// In module order. Throws FormatError where a size does not fit 64 bits, NotFoundError for a special dtype of an unknown tensor.

@@ -3,10 +3,27 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/operations_on.h"
+#include "bigmodel/engine/weight_slices.h"
 
 namespace bigmodel {
+namespace {
+
+/// The rows that the ids ask for, and the ids as numbers of these rows.
+StoredTensor bring_rows(WeightSlices& slices, Tensor& ids) {
+  std::vector<std::int64_t> wanted(ids.i64(), ids.i64() + ids.count());
+  std::ranges::sort(wanted);
+  wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
+  const Tensor places(ids.shape(), DType::int64);
+  for (std::int64_t i = 0; i < ids.count(); ++i) places.i64()[i] = std::ranges::lower_bound(wanted, ids.i64()[i]) - wanted.begin();
+  ids = places;
+  return slices.read(wanted);
+}
+
+}  // namespace
 
 Tensor EmbeddingBlock::forward(Module& self, const Arguments& arguments, ForwardState& state) {
   const ModuleTensor& weight = *self.find_tensor("weight");
@@ -26,12 +43,17 @@ Tensor EmbeddingBlock::forward(Module& self, const Arguments& arguments, Forward
                        "the prompt holds a token or a position that the model does not have");
     }
   }
-  if (weight.device->accelerator() != ids.device().accelerator()) {
+  StoredTensor rows;
+  if (weight.slices != nullptr) {
+    state.repeatable = state.repeatable && ids.device().accelerator() == nullptr;
+    ids = ids.to(cpu_device());
+    rows = bring_rows(*weight.slices, ids);
+  } else if (weight.device->accelerator() != ids.device().accelerator()) {
     ids = ids.to(*weight.device);
     state.repeatable = false;
   }
   Tensor out = beside(ids, std::move(shape));
-  OperationsOn(ids, state)->embedding(table, ids.ids(), ids.count(), out.data());
+  OperationsOn(ids, state)->embedding(weight.slices != nullptr ? rows.view : table, ids.ids(), ids.count(), out.data());
   return out;
 }
 

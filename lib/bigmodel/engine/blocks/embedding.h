@@ -10,6 +10,7 @@ namespace bigmodel {
 class EmbeddingBlock : public BoundBlock {
  public:
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override;
+  std::vector<ModuleTensor*> sliced(Module& self) const override { return {self.find_tensor("weight")}; }
   bool runs_on_accelerators() const override { return true; }
 };
 

@@ -3,10 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/routing.h"
 #include "bigmodel/engine/operations_on.h"
+#include "bigmodel/engine/weight_slices.h"
+#include "bigmodel/ops/experts.h"
 
 namespace bigmodel {
 namespace {
@@ -105,6 +109,10 @@ class Experts : public BoundBlock {
     w.alpha = alpha_;
     w.limit = limit_;
     const Tensor out = beside(x, {x.rows(), x.width()});
+    if (gate_up_->slices != nullptr) {
+      bring_experts(x, ids, weights, w, state, out);
+      return out;
+    }
     OperationsOn(x, state)->experts(x.data(), x.rows(), x.width(), ids.ids(), weights.data(), ids.width(), w, out.data(), {.bf16_products = state.context().bf16_products});
     return out;
   }
@@ -114,7 +122,36 @@ class Experts : public BoundBlock {
     return {gate_up_, down_};
   }
 
+  std::vector<ModuleTensor*> sliced(Module&) const override { return {gate_up_, down_}; }
+
  private:
+  /// One after the other, those that the tokens chose.
+  void bring_experts(const Tensor& x, const Tensor& ids, const Tensor& weights, ops::ExpertWeights& w, const ForwardState& state, const Tensor& out) const {
+    std::fill_n(out.f32(), out.count(), 0.0F);
+    std::vector<std::int64_t> wanted(ids.i64(), ids.i64() + ids.count());
+    std::ranges::sort(wanted);
+    wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
+    TensorView gate_up_bias, down_bias;
+    SliceSequence sequence({gate_up_->slices.get(), down_->slices.get()}, wanted);
+    std::vector<StoredTensor> here;
+    for (const std::int64_t expert : wanted) {
+      here.clear();
+      here = sequence.next();
+      w.gate_up = here[0].view;
+      w.down = here[1].view;
+      const auto bias = [&](const ModuleTensor* all, TensorView& one, const TensorView*& place) {
+        if (all == nullptr) return;
+        one = {all->view.dtype, all->view.shape, all->view.data};
+        one.shape.front() = 1;
+        one.data += expert * byte_count(one.dtype, element_count(one.shape));
+        place = &one;
+      };
+      bias(gate_up_bias_, gate_up_bias, w.gate_up_bias);
+      bias(down_bias_, down_bias, w.down_bias);
+      ops::add_expert(state.context(), x.f32(), x.rows(), x.width(), ids.i64(), weights.f32(), ids.width(), w, 0, expert, out.f32());
+    }
+  }
+
   bool plain_;
   ModuleTensor* gate_up_;
   ModuleTensor* down_;
