@@ -2,10 +2,6 @@
 // load_checkpoint_and_dispatch of a model of 2 GB, each sample in a process of its own beside a raw read of the same files; and the index of
 // 50,000 tensors. Time against the read, memory against what the map keeps, bytes written. With 1 run (as ctest does) the model is small and the
 // figures mean nothing. One command: bench_big_modeling [RUNS]; a table goes to standard error.
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -17,12 +13,11 @@
 #include <stdexcept>
 
 #include "benchmarks/measure.h"
+#include "benchmarks/raw_read.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/loading.h"
 #include "bigmodel/engine/modules.h"
-#include "bigmodel/engine/read_memory.h"
 #include "bigmodel/engine/save_model.h"
-#include "bigmodel/io/direct_reader.h"
 #include "support/temp_folder.h"
 
 using namespace bigmodel;
@@ -57,79 +52,6 @@ std::uint64_t bytes_below(const fs::path& folder) {
   return out;
 }
 
-/// Every weight file once, past the page cache, each piece into memory of its own as a model has it: one buffer that is used again and again stays in
-/// the processor's cache and flatters the disk.
-class RawRead {
- public:
-  /// The memory, whose pages are made here.
-  explicit RawRead(const fs::path& folder) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      if (entry.path().extension() != ".safetensors") continue;
-      for (std::uint64_t at = 0, size = entry.file_size(); at < size; at += kPieceBytes) {
-        const std::uint64_t bytes = std::min<std::uint64_t>(kPieceBytes, size - at);
-        pieces_.push_back({entry.path(), at, bytes, read_memory(at, bytes, true)});
-      }
-    }
-  }
-  void run() {
-    const Disk disk;
-    DirectReader reader(disk);
-    const fs::path* open = nullptr;
-    for (const Piece& piece : pieces_) {
-      if (open == nullptr || *open != piece.path) reader.open(piece.path);
-      open = &piece.path;
-      reader.read(piece.at, {piece.memory.get(), static_cast<std::size_t>(piece.size_bytes)});
-    }
-  }
-
- private:
-  static constexpr std::uint64_t kPieceBytes = std::uint64_t{16} << 20;
-  struct Piece {
-    fs::path path;
-    std::uint64_t at, size_bytes;
-    std::shared_ptr<std::byte[]> memory;
-  };
-  std::vector<Piece> pieces_;
-};
-
-struct Measured {
-  double seconds = 0;
-  std::uint64_t peak_bytes = 0;   ///< resident, beyond what the process had before
-};
-
-/// Does the work in a child, whose memory is its own. What `prepare` does is not measured; it gives the work.
-Measured in_child(const std::function<std::function<void()>()>& prepare) {
-  int ends[2];
-  if (::pipe(ends) != 0) throw std::runtime_error("pipe");
-  const pid_t child = ::fork();
-  if (child < 0) throw std::runtime_error("fork");
-  if (child == 0) {
-    int code = 1;
-    try {
-      const std::function<void()> work = prepare();
-      rusage before{}, after{};
-      ::getrusage(RUSAGE_SELF, &before);
-      const auto start = Clock::now();
-      work();
-      Measured out{bench::seconds_since(start), 0};
-      ::getrusage(RUSAGE_SELF, &after);
-      out.peak_bytes = static_cast<std::uint64_t>(after.ru_maxrss - before.ru_maxrss) * 1024;
-      code = ::write(ends[1], &out, sizeof out) == static_cast<ssize_t>(sizeof out) ? 0 : 1;
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "%s\n", e.what());
-    }
-    ::_exit(code);
-  }
-  ::close(ends[1]);
-  Measured out;
-  const bool whole = ::read(ends[0], &out, sizeof out) == static_cast<ssize_t>(sizeof out);
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (!whole || status != 0) throw std::runtime_error("a sample failed");
-  return out;
-}
-
 double mebibytes(double bytes) { return bytes / (1 << 20); }
 
 struct Case {
@@ -146,8 +68,8 @@ void run(const Case& c, const Model& model, const fs::path& folder, const fs::pa
   for (int i = 0; i < runs; ++i) {
     std::error_code ignored;
     fs::remove_all(offload, ignored);
-    const double read = in_child([&] { return [raw = std::make_shared<RawRead>(folder)] { raw->run(); }; }).seconds;
-    const Measured m = in_child([&] { return c.work; });
+    const double read = bench::in_child([&] { return [raw = std::make_shared<bench::RawRead>(folder, bench::RawRead::Shape{})] { raw->run(); }; }).seconds;
+    const bench::ChildWork m = bench::in_child([&] { return c.work; });
     reads.push_back(read);
     seconds.push_back(m.seconds);
     ratios.push_back(m.seconds / read);
@@ -198,7 +120,7 @@ int main(int argc, char** argv) {
     const Model model = runs == 1 ? Model{8, 256} : Model{32, 4096};
     const test::TempFolder folder;
     const fs::path saved = folder.path() / "saved", offload = folder.path() / "offload";
-    in_child([&] { return [&] { save_model(*model.make({}), saved, {.max_shard_size_bytes = model.size_bytes() / 4 + 1}); }; });
+    bench::in_child([&] { return [&] { save_model(*model.make({}), saved, {.max_shard_size_bytes = model.size_bytes() / 4 + 1}); }; });
 
     const auto load = [&](LoadAndDispatchOptions options) {
       const auto empty = model.make(init_empty_weights());
@@ -216,8 +138,8 @@ int main(int argc, char** argv) {
     make_index(folder.path() / "index", 50'000);
     std::vector<double> opened, mapped;
     for (int i = 0; i < runs; ++i) {
-      opened.push_back(in_child([&] { return [&] { open_checkpoint(folder.path() / "index"); }; }).seconds * 1e3);
-      mapped.push_back(in_child([&] {
+      opened.push_back(bench::in_child([&] { return [&] { open_checkpoint(folder.path() / "index"); }; }).seconds * 1e3);
+      mapped.push_back(bench::in_child([&] {
                          return [&] {
                            const Disk disk;
                            const CheckpointWeights weights(open_checkpoint(folder.path() / "index" / "model.safetensors.index.json"), disk);

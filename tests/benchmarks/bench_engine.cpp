@@ -15,9 +15,9 @@
 #include <thread>
 
 #include "benchmarks/measure.h"
+#include "benchmarks/raw_read.h"
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/engine/generate.h"
-#include "bigmodel/engine/read_memory.h"
 #include "bigmodel/model/build_meta_graph.h"
 #include "support/temp_folder.h"
 
@@ -115,26 +115,12 @@ class BusyCore {
   pid_t child_;
 };
 
-/// Bytes a second of one direct read of the checkpoint's files, in pieces that lie in turn all over a memory which no cache of a processor holds:
-/// reading into one small buffer flatters the disk.
+/// Bytes a second of one direct read of the checkpoint's files, in pieces and through as much memory as the engine's streaming has.
 double disk_probe(const fs::path& folder) {
-  constexpr std::uint64_t kPieceBytes = std::uint64_t{4} << 20, kPieces = 128;
-  const Disk disk;
-  DirectReader reader(disk);
-  std::uint64_t largest = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) largest = std::max(largest, entry.path().extension() == ".safetensors" ? entry.file_size() : 0);
-  const std::uint64_t pieces = std::clamp<std::uint64_t>(largest / kPieceBytes, 1, kPieces);
-  const std::shared_ptr<std::byte[]> memory = read_memory(0, pieces * kPieceBytes, true);
-  std::uint64_t total = 0, piece = 0;
+  bench::RawRead raw(folder, {.piece_bytes = std::uint64_t{4} << 20, .memory_bytes = std::uint64_t{512} << 20});
   const auto start = Clock::now();
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    reader.open(entry.path());
-    const std::uint64_t size = entry.file_size() / kPieceBytes * kPieceBytes;
-    for (std::uint64_t at = 0; at < size; at += kPieceBytes) reader.read(at, {memory.get() + piece++ % pieces * kPieceBytes, static_cast<std::size_t>(kPieceBytes)});
-    total += size;
-  }
-  return static_cast<double>(total) / std::max(bench::seconds_since(start), 1e-9);
+  raw.run();
+  return static_cast<double>(raw.size_bytes()) / std::max(bench::seconds_since(start), 1e-9);
 }
 
 void print(const char* name, std::vector<double> ratios, std::vector<double> values, std::vector<double> probes, const char* unit) {
@@ -143,12 +129,43 @@ void print(const char* name, std::vector<double> ratios, std::vector<double> val
   std::fflush(stdout);
 }
 
+/// What a token reads from disk, but for its row of the embedding.
+double streamed_bytes(const LoadedModel& model) { return static_cast<double>(model.placement().disk_bytes - model.placement().sliced_bytes); }
+
 GenerateResult generated(LoadedModel& model, std::int64_t prompt, std::int64_t tokens) {
   std::vector<std::int64_t> ids;
   for (std::int64_t i = 0; i < prompt; ++i) ids.push_back(7 + i % 1000);
   GenerateOptions options;
   options.max_new_tokens = tokens;
   return generate(model, pad_left({ids}, 0), options);
+}
+
+/// Loading into RAM beside two raw reads of the file, each in a process of its own: into memory whose pages were made before, and into memory that the read
+/// makes, as every program that has just started must.
+void measure_load(const Model& model, double size, int runs) {
+  std::vector<double> load, made, fresh, of_made, of_fresh, peaks;
+  const auto raw = [&](bool made_before) {
+    return bench::in_child([&] { return [read = std::make_shared<bench::RawRead>(model.path(), bench::RawRead::Shape{.made_before = made_before})] { read->run(); }; }).seconds;
+  };
+  for (int i = 0; i < runs; ++i) {
+    made.push_back(raw(true));
+    fresh.push_back(raw(false));
+    const bench::ChildWork loaded = bench::in_child([&] {
+      return [&] {
+        ThreadPool pool(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+        model.load(pool, "cpu").release();  // its end is not part of it
+      };
+    });
+    load.push_back(loaded.seconds);
+    peaks.push_back(static_cast<double>(loaded.peak_bytes) - size);
+    of_made.push_back(load.back() / made.back());
+    of_fresh.push_back(load.back() / fresh.back());
+  }
+  std::printf("{\"case\": \"load into RAM\", \"runs\": %d, \"load_s\": %.4g, \"raw_made_before_s\": %.4g, \"raw_fresh_s\": %.4g, \"of_made_before\": %.3f, \"of_fresh\": %.3f, "
+              "\"fastest\": [%.4g, %.4g, %.4g], \"beside_weights_bytes\": %.0f}\n",
+              runs, bench::median(load), bench::median(made), bench::median(fresh), bench::median(of_made), bench::median(of_fresh), *std::ranges::min_element(load),
+              *std::ranges::min_element(made), *std::ranges::min_element(fresh), bench::median(peaks));
+  std::fflush(stdout);
 }
 
 void run(int runs) {
@@ -164,14 +181,7 @@ void run(int runs) {
   };
   // The embedding's rows that a token does not need are not read.
   const double token_bytes = size - (small ? 2000 * 256 * 2.0 : 32000 * 2048 * 2.0);
-  for (int i = 0; i < (small ? 1 : 3); ++i) {
-    probes.push_back(disk_probe(model.path()));
-    const auto start = Clock::now();
-    const auto loaded = model.load(pool, "cpu");
-    values.push_back(bench::seconds_since(start));
-    ratios.push_back(size / probes.back() / values.back());
-  }
-  print("load into RAM", ratios, values, probes, "s");
+  measure_load(model, size, runs);
   {
     const auto loaded = model.load(pool, "cpu");
     DramProbe probe(pool, small ? 1 << 24 : 1 << 30);
@@ -228,7 +238,7 @@ void run(int runs) {
       probes.push_back(disk_probe(model.path()));
       const GenerateResult g = generated(*half, 4, 4);
       values.push_back(g.decode_s / static_cast<double>(g.decode_steps));
-      ratios.push_back(static_cast<double>(half->placement().disk_bytes) / values.back() / probes.back());
+      ratios.push_back(streamed_bytes(*half) / values.back() / probes.back());
     }
     print("decode, every other layer on disk", ratios, values, probes, "s/token");
   }
@@ -239,7 +249,7 @@ void run(int runs) {
     probes.push_back(disk_probe(model.path()));
     const GenerateResult g = generated(*streamed, 4, 4);
     values.push_back(g.decode_s / static_cast<double>(g.decode_steps));
-    ratios.push_back(static_cast<double>(streamed->placement().disk_bytes) / values.back() / probes.back());
+    ratios.push_back(streamed_bytes(*streamed) / values.back() / probes.back());
   }
   print("decode, weights on disk", ratios, values, probes, "s/token");
   // The whole program; 100 MiB are allowed beside the slots and the cache.
