@@ -44,8 +44,11 @@ struct RandomModel {
   }
 
   std::unique_ptr<LoadedModel> load(const char* device, const Disk* disk = nullptr, ThreadPool* pool = nullptr) const {
+    return load(DeviceMap{{"", std::string(device)}}, disk, pool);
+  }
+  std::unique_ptr<LoadedModel> load(DeviceMap map, const Disk* disk = nullptr, ThreadPool* pool = nullptr) const {
     DispatchOptions options;
-    options.device_map = {{"", std::string(device)}};
+    options.device_map = std::move(map);
     options.disk = disk;
     options.pool = pool;
     return load_checkpoint_and_dispatch(graph(), open_checkpoint(folder.path()), options);

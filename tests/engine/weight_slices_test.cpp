@@ -171,7 +171,12 @@ TEST_SUITE("engine/weight_slices") {
     std::vector<std::int64_t> prompt(200);
     std::iota(prompt.begin(), prompt.end(), 3);
     const std::vector<std::vector<std::int64_t>> prompts = {prompt, {7, 4999, 7}};
-    CHECK(continued(*streamed, prompts, 6).ids == continued(*resident, prompts, 6).ids);
+    const auto want = continued(*resident, prompts, 6).ids;
+    CHECK(continued(*streamed, prompts, 6).ids == want);
+    const auto mixed = model.load(DeviceMap{{"", std::string("cpu")}, {"model.layers.1.mlp.experts", std::string("disk")}, {"model.embed_tokens", std::string("disk")}});
+    CHECK(mixed->placement().disk_bytes == kExperts * kExpert + kHead);
+    CHECK(mixed->prefetcher() == nullptr);
+    CHECK(continued(*mixed, prompts, 6).ids == want);
     continued(*streamed, {{5}}, 1);
     const std::uint64_t before = disk.read_bytes;
     constexpr int kTokens = 8;

@@ -314,9 +314,32 @@ TEST_SUITE("planning/optimal_map") {
     constexpr std::int64_t kExpert = INT64_C(3) * 4096 * 14336 * 2;
     for (const PlacementPart& part : placement_parts(mixtral, r)) {
       CAPTURE(part.names.front());
-      if (part.names.front().starts_with("model.layers.")) CHECK(part.slot_bytes == part.weights_bytes - 7 * kExpert);
-      if (part.names.front() == "lm_head") CHECK(part.slot_bytes == part.weights_bytes + kExpert);
+      const std::string& name = part.names.front();
+      const bool experts = name.ends_with(".mlp.experts");
+      if (experts) CHECK(part.weights_bytes == 8 * kExpert);
+      CHECK(part.slot_bytes == (experts ? kExpert : name == "model.embed_tokens" ? 0 : part.weights_bytes + part.buffers_bytes + kExpert));
     }
+    // What every token reads stays in memory, experts go to disk; nothing is counted twice.
+    OptimalRequest map = request_for(mixtral, {{cpu(), 24 * kGiB}});
+    map.placement.sliced = r.sliced;
+    const OptimalMap split = infer_optimal_map(mixtral, map);
+    check_budgets(split);
+    CHECK(split.proved);
+    for (const auto& [name, device] : split.device_map) CHECK((device == cpu() || name.ends_with(".mlp.experts") || name == "model.embed_tokens"));
+    CHECK(count_on(split.device_map, disk()) < 30);
+    double read = 0, weights = 0, whole_read = 0, whole_weights = 0;
+    map.placement.cache.context = r.cache.context = 1;
+    for (const PlacementPart& part : placement_parts(mixtral, map.placement)) {
+      read += part.read_bytes;
+      weights += static_cast<double>(part.weights_bytes);
+    }
+    r.sliced.clear();
+    for (const PlacementPart& part : placement_parts(mixtral, r)) {
+      whole_read += part.read_bytes;
+      whole_weights += static_cast<double>(part.weights_bytes);
+    }
+    CHECK(read == doctest::Approx(whole_read));
+    CHECK(weights == whole_weights);
   }
 
   TEST_CASE("what cannot fit names what is missing") {
@@ -330,6 +353,25 @@ TEST_SUITE("planning/optimal_map") {
 }
 
 TEST_SUITE("planning/time_model") {
+  TEST_CASE("what is known only when it is wanted does not overlap") {
+    const std::vector<std::string> rates = {"cpu=50GB/s", "disk=2GB/s"};
+    const TierSpeeds speeds = parse_tier_speeds(rates);
+    const DeviceMap map = {{"", cpu()}, {"b", disk()}, {"c", disk()}};
+    std::vector<PlacementPart> parts = {{.names = {"a"}, .read_bytes = 10e9}, {.names = {"b"}, .read_bytes = 1e9}, {.names = {"c"}, .read_bytes = 0.2e9, .on_demand = true}};
+    // 11.2 GB through the processor; 1.2 GB from disk, of which the last 0.2 are waited for.
+    Prediction p = predict_time(parts, map, speeds, 1);
+    CHECK(p.seconds_per_step == doctest::Approx(0.6));
+    CHECK(p.bound == "disk");
+    parts[1].read_bytes = 0.1e9;
+    p = predict_time(parts, map, speeds, 1);
+    CHECK(p.seconds_per_step == doctest::Approx(10.3 / 50 + 0.1));
+    CHECK(p.bound == "cpu");
+    parts[2].read_bytes = 2e9;
+    p = predict_time(parts, map, speeds, 1);
+    CHECK(p.seconds_per_step == doctest::Approx(12.1 / 50 + 1));
+    CHECK(p.bound == "disk");
+  }
+
   TEST_CASE("speeds are read and what nobody gave is assumed by name") {
     const std::vector<std::string> items = {"0=3.3TB/s", "cpu=200GB", "disk=3GB/s", "pcie=55GB/s"};
     const TierSpeeds s = parse_tier_speeds(items);

@@ -100,7 +100,7 @@ StoredTensor WeightSlices::read_all() const {
 }
 
 SliceSequence::SliceSequence(std::vector<const WeightSlices*> tensors, std::vector<std::int64_t> wanted) : tensors_(std::move(tensors)), wanted_(std::move(wanted)) {
-  for (const WeightSlices* t : tensors_) size_bytes_ += padded(t->slice_bytes());
+  for (const WeightSlices* t : tensors_) size_bytes_ += padded(t->slice_bytes()) + kDirectAlignment;
   begin();
 }
 
@@ -116,8 +116,9 @@ void SliceSequence::begin() {
   const std::shared_ptr<std::byte[]> memory = tensors_.front()->pool().memory(size_bytes_);
   std::uint64_t at = 0;
   for (const WeightSlices* t : tensors_) {
-    const auto read = [t, number = wanted_[at_], part = std::shared_ptr<std::byte[]>(memory, memory.get() + at)] { return t->read({&number, 1}, part); };
-    at += padded(t->slice_bytes());
+    const std::uint64_t phase = slice_file_offset(t->source(), wanted_[at_]) % kDirectAlignment;
+    const auto read = [t, number = wanted_[at_], part = std::shared_ptr<std::byte[]>(memory, memory.get() + at + phase)] { return t->read({&number, 1}, part); };
+    at += padded(t->slice_bytes()) + kDirectAlignment;
     try {
       reading_.push_back(std::async(std::launch::async, read));
     } catch (const std::system_error&) {

@@ -58,6 +58,7 @@ class WeightSlices {
   /// The same into memory of others, slice_bytes() for each.
   StoredTensor read(std::span<const std::int64_t> wanted, const std::shared_ptr<std::byte[]>& memory) const;
   std::uint64_t slice_bytes() const;
+  const WeightSource& source() const noexcept { return source_; }
   SlicePool& pool() const noexcept { return *pool_; }
 
  private:

@@ -253,6 +253,19 @@ bool can_slice(const WeightSource& source) {
   return source.form.kind == DiskForm::Kind::stack || (source.form.kind == DiskForm::Kind::name && (source.form.tensor != nullptr || source.form.packed));
 }
 
+std::uint64_t slice_file_offset(const WeightSource& source, std::int64_t number) {
+  const SourceForm* form = &source.form;
+  std::uint64_t before = 0;
+  if (form->kind == DiskForm::Kind::stack) {
+    form = &form->forms[static_cast<std::size_t>(number)];
+  } else {
+    before = static_cast<std::uint64_t>(number) * (source.size_bytes() / static_cast<std::uint64_t>(source.shape.front()));
+  }
+  while (form->kind == DiskForm::Kind::concat) form = &form->forms.front();
+  const bool as_it_lies = form->kind == DiskForm::Kind::name && form->tensor != nullptr && form->tensor->dtype == source.dtype && form->tensor->plain();
+  return as_it_lies ? form->tensor->offset + before : 0;
+}
+
 void read_slices(const WeightSource& source, TensorReader& reader, std::int64_t first, std::int64_t count, std::span<std::byte> out) {
   BIGMODEL_ASSERT(can_slice(source) && first >= 0 && count > 0 && first + count <= source.shape.front());
   if (block_size(source.dtype) > 1) return BlockEncoder(source, reader).fill_slices(source.form, source.shape, first, count, out.data());

@@ -45,6 +45,8 @@ void read_source(const WeightSource& source, TensorReader& reader, std::span<std
 
 /// Whether entries along the first axis (rows of a matrix, matrices of a stack) can be read without the others.
 bool can_slice(const WeightSource& source);
+/// Where in its file the first byte of entry `number` lies, or 0 where bytes are converted or moved: memory of the same phase to a disk block saves a copy.
+std::uint64_t slice_file_offset(const WeightSource& source, std::int64_t number);
 /// Fills `out` with entries [first, first + count) along the first axis, of a source that can_slice(). Throws as read_source does.
 void read_slices(const WeightSource& source, TensorReader& reader, std::int64_t first, std::int64_t count, std::span<std::byte> out);
 

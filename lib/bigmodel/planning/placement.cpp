@@ -43,6 +43,10 @@ class PartBuilder {
       : graph_(graph), request_(request), no_split_(request.no_split.begin(), request.no_split.end()),
         sequences_(static_cast<double>(request.cache.batch) * static_cast<double>(request.cache.beams)), plan_(plan_cache(graph)) {
     for (const CacheLayer& layer : plan_.layers) caching_.insert(layer.module);
+    for (const std::string& name : request.sliced) {
+      const Found found = find_tensor(name);
+      if (found.tensor != nullptr && found.tensor->shape.size() > 2) stacks_.insert(std::string(parent_of(name)));
+    }
   }
 
   std::vector<PlacementPart> build() {
@@ -129,7 +133,7 @@ class PartBuilder {
   void descend(const ModuleTemplate& module, const std::string& path, double share) {
     const bool whole = module.children.empty() || (!path.empty() && no_split_.contains(module.class_name));
     if (whole) {
-      add_part(path, below(module), share);
+      add_whole(module, path, share);
       return;
     }
     for (const TensorTemplate& t : module.parameters) {
@@ -149,9 +153,28 @@ class PartBuilder {
     }
   }
 
+  /// One part, and one each for stacks below that come in slices: what is read in every step goes before what is read now and then.
+  void add_whole(const ModuleTemplate& module, const std::string& path, double share) {
+    Sizes rest = below(module);
+    const std::string inside = path + ".";
+    std::vector<std::pair<std::string, Sizes>> apart;
+    for (auto it = stacks_.lower_bound(inside); it != stacks_.end() && it->starts_with(inside); ++it) {
+      const ModuleTemplate& stack = *find_module(graph_, *it);
+      const ModuleTemplate& above = *find_module(graph_, parent_of(*it));
+      Sizes sizes = below(stack);
+      if (joined(std::string(parent_of(*it)), experts_of(above)) == *it) sizes.read *= visited_share(*above.block, stack);
+      rest.weights -= sizes.weights;
+      rest.buffers -= sizes.buffers;
+      rest.read -= sizes.read;
+      apart.emplace_back(*it, sizes);
+    }
+    add_part(path, rest, share);
+    for (const auto& [name, sizes] : apart) add_part(name, sizes, share);
+  }
+
   void add_part(const std::string& name, const Sizes& sizes, double share) {
     index_.emplace(name, parts_.size());
-    parts_.push_back({.names = {name}, .weights_bytes = sizes.weights, .buffers_bytes = sizes.buffers, .read_bytes = share * sizes.read});
+    parts_.push_back({.names = {name}, .weights_bytes = sizes.weights, .buffers_bytes = sizes.buffers, .read_bytes = share * sizes.read, .on_demand = stacks_.contains(name)});
   }
 
   /// The part that holds a module or tensor, by the longest prefix of its name; else the first part below it.
@@ -284,6 +307,7 @@ class PartBuilder {
   double sequences_;
   CachePlan plan_;
   std::set<std::string> caching_;
+  std::set<std::string> stacks_;   ///< modules with stacks that come in slices
   std::vector<PlacementPart> parts_;
   std::unordered_map<std::string, std::size_t> index_;
   std::unordered_map<const ModuleTemplate*, Sizes> sizes_;

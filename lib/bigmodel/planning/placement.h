@@ -22,7 +22,8 @@ struct PlacementRequest {
   std::vector<std::string> no_split;
   /// Caches of `context` tokens (0: none); `batch` sequences also read their rows of embeddings and hit experts.
   CacheRequest cache;
-  /// Weights (full names) of which an engine that streams brings the wanted slices along the first axis, and not the whole: they need no room in its slots.
+  /// Weights (full names) of which an engine that streams brings the wanted slices along the first axis, and not the whole: they need no room in its slots,
+  /// and modules with stacks of matrices among them are parts of their own.
   std::vector<std::string> sliced;
 };
 
@@ -37,6 +38,8 @@ struct PlacementPart {
   double read_bytes = 0;
   /// Of memory that one slot needs for it where it is streamed: everything but what comes in slices, and one slice of the model's largest stacks.
   std::int64_t slot_bytes = 0;
+  /// Comes in slices that are known only when they are wanted: reading them does not overlap with what runs before.
+  bool on_demand = false;
 };
 
 /// In module order. Throws FormatError where a size does not fit 64 bits, NotFoundError for a special dtype of an unknown tensor.

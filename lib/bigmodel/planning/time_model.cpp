@@ -119,7 +119,7 @@ Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& m
       at = dot == std::string_view::npos ? std::string_view{} : at.substr(0, dot);
     }
   };
-  double run = 0, from_cpu = 0, from_disk = 0;
+  double run = 0, from_cpu = 0, from_disk = 0, waited = 0;
   std::vector<DeviceKey> runners;
   for (const PlacementPart& part : parts) {
     const DeviceKey* given = found(part.names.front());
@@ -137,7 +137,9 @@ Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& m
     t.seconds += seconds;
     run += seconds;
     if (seconds > 0 && std::ranges::find(runners, runner) == runners.end()) runners.push_back(runner);
-    if (!runs_here) (to_string(device) == "disk" ? from_disk : from_cpu) += part.read_bytes;
+    if (runs_here) continue;
+    const bool waited_for = part.on_demand && !accelerated;
+    (to_string(device) != "disk" ? from_cpu : waited_for ? waited : from_disk) += part.read_bytes;
   }
   const double link = std::min(speeds.of(std::string("cpu")), speeds.link.value_or(speeds.of(std::string("cpu"))));
   if (runners.size() > 1) run += kHopSeconds * static_cast<double>(runners.size() - 1);
@@ -157,7 +159,10 @@ Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& m
     }
   };
   if (accelerated && from_cpu + from_disk > 0) passes("cpu", (from_cpu + from_disk) / link);
-  if (from_disk > 0) passes("disk", from_disk / speeds.of(std::string("disk")));
+  const double disk = speeds.of(std::string("disk"));
+  if (from_disk + waited > 0) passes("disk", (from_disk + waited) / disk);
+  if (waited > 0 && waited / disk > run) out.bound = "disk";
+  step = std::max(step, run + waited / disk);
   out.seconds_per_step = step;
   out.tokens_per_second = step > 0 ? static_cast<double>(batch) / step : 0;
   return out;

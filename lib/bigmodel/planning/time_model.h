@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long a decoding step takes under a device map, from the bytes that it reads on each tier and the tiers' bandwidths.
-// A bound by memory traffic (batch 1 to a few): running devices read one after the other, copies from slower tiers overlap with them.
+// A bound by memory traffic (batch 1 to a few): running devices read one after the other, copies from slower tiers overlap with them, but for what is known only
+// when it is wanted.
 #pragma once
 
 #include <cstdint>
