@@ -19,7 +19,7 @@ class Decoder : public BoundBlock {
  public:
   explicit Decoder(Roles& roles)
       : embed_(&roles.need_embedding("embed")), positions_(roles.embedding("positions")), position_offset_(roles.integer("position_offset", 0)),
-        padding_(roles.integer("padding", -1)), positions_after_norm_(roles.boolean("positions_after_norm", false)),
+        padding_(roles.integer("padding", -1)), count_padding_(roles.boolean("count_padding", false)), positions_after_norm_(roles.boolean("positions_after_norm", false)),
         embed_norm_(roles.child("embed_norm")), project_in_(roles.linear("project_in")), project_out_(roles.linear("project_out")),
         norm_(roles.child("norm")), embed_scale_(roles.number("embed_scale", 1.0F)) {
     if (roles.boolean("embed_scale_bf16", false)) {
@@ -73,7 +73,7 @@ class Decoder : public BoundBlock {
           count += token ? 1 : 0;
           ids.i64()[i] = token ? padding_ + count : padding_;
         } else {
-          ids.i64()[i] = state.positions[static_cast<std::size_t>(i)] + position_offset_;
+          ids.i64()[i] = (count_padding_ ? state.past + i % state.length : state.positions[static_cast<std::size_t>(i)]) + position_offset_;
         }
       }
     }
@@ -83,7 +83,7 @@ class Decoder : public BoundBlock {
   Module* embed_;
   Module* positions_;
   std::int64_t position_offset_, padding_;
-  bool positions_after_norm_;
+  bool count_padding_, positions_after_norm_;
   Module* embed_norm_;
   Module* project_in_;
   Module* project_out_;

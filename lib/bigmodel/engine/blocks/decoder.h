@@ -9,7 +9,7 @@
 namespace bigmodel {
 
 /// Kind decoder: int64 ids [batch, length] -> float32 [batch, length, size]. With `padding` positions count the ids that are not this one,
-/// and start behind it.
+/// and start behind it; with `count_padding` they are columns, where else tokens alone are counted.
 std::unique_ptr<BoundBlock> make_decoder(Roles& roles);
 
 /// Kind stack: the same for one side of an encoder-decoder.
