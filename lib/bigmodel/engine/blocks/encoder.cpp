@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -16,6 +17,16 @@
 
 namespace bigmodel {
 namespace {
+
+/// Of x [batch, length, size] in RAM the mean of all tokens of every row, padding included.
+Tensor mean_rows(const Tensor& x, const ForwardState& state) {
+  const Tensor out = Tensor::zeros({state.batch, x.width()});
+  for (std::int64_t r = 0; r < x.rows(); ++r) {
+    for (std::int64_t i = 0; i < x.width(); ++i) out.f32()[r / state.length * x.width() + i] += x.f32()[r * x.width() + i];
+  }
+  scale_by(out, 1.0F / static_cast<float>(state.length));
+  return out;
+}
 
 class Embeddings : public BoundBlock {
  public:
@@ -120,15 +131,6 @@ class Encoder : public BoundBlock {
     if (relative_norm_ != nullptr) state.relative_rows = (*relative_norm_)(state.relative_rows, state);
   }
 
-  static Tensor mean_rows(const Tensor& x, const ForwardState& state) {
-    const Tensor out = Tensor::zeros({state.batch, x.width()});
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-      for (std::int64_t i = 0; i < x.width(); ++i) out.f32()[r / state.length * x.width() + i] += x.f32()[r * x.width() + i];
-    }
-    scale_by(out, 1.0F / static_cast<float>(state.length));
-    return out;
-  }
-
   /// One row for all tokens of a sequence, by pool_token: their mean, the first, the last, that of the largest id, the first one that is pool_id (else the first).
   Tensor picked(const Tensor& rows, const Tensor& all_ids, const ForwardState& state) const {
     if (pool_token_.empty() || pool_token_ == "first") return first_tokens(rows, state);
@@ -205,16 +207,19 @@ class SharedLayers : public BoundBlock {
 class Head : public BoundBlock {
  public:
   explicit Head(Roles& roles)
-      : body_(&roles.need_child("body")), read_(roles.text("read", "tokens")), spans_(roles.boolean("spans", false)), steps_(roles, "steps") {
-    if (read_ != "tokens" && read_ != "first" && read_ != "pooled") roles.refuse("read", fmt::format("unknown '{}'", read_));
+      : body_(&roles.need_child("body")), read_(roles.text("read", "tokens")), gives_(roles.text("gives", "logits")), spans_(roles.boolean("spans", false)),
+        padding_(roles.integer("padding", -1)), relevance_(roles.linear("relevance")), steps_(roles, "steps") {
+    if (read_ != "tokens" && read_ != "first" && read_ != "mean" && read_ != "pooled") roles.refuse("read", fmt::format("unknown '{}'", read_));
     if (!roles.has("steps")) roles.refuse("steps", "is missing");
   }
 
   bool runs_on_accelerators() const override { return true; }
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
+    if (padding_ >= 0 && state.valid.empty()) mask_padding(arguments.front(), state);
     const Tensor hidden = (*body_)(arguments, state);
     Tensor x = hidden;
     if (read_ == "first") x = first_tokens(hidden, state);
+    if (read_ == "mean") x = mean_rows(hidden.to(cpu_device()), state).to(hidden.device());
     if (read_ == "pooled") {
       x = Tensor();
       for (const auto& [name, tensor] : state.outputs) {
@@ -226,20 +231,29 @@ class Head : public BoundBlock {
     x = steps_(x, state);
     state.outputs.clear();
     if (!spans_) {
-      state.outputs.emplace_back("logits", x);
+      state.outputs.emplace_back(gives_, x);
       return x;
     }
     if (x.width() != 2) throw UnsupportedError(fmt::format("{}: {} scores a token, expected two", self.meta().class_name, x.width()));
     for (const std::int64_t column : {0, 1}) {
       state.outputs.emplace_back(column == 0 ? "start_logits" : "end_logits", columns(x, column, 1).reshaped({state.batch, state.length}));
     }
+    if (relevance_ != nullptr) state.outputs.emplace_back("relevance_logits", (*relevance_)(first_tokens(hidden, state), state).reshaped({state.batch}));
     return x;
   }
 
  private:
+  void mask_padding(const Tensor& given, ForwardState& state) const {
+    const Tensor ids = given.to(cpu_device());
+    for (std::int64_t i = 0; i < ids.count(); ++i) state.valid.push_back(ids.i64()[i] != padding_ ? 1 : 0);
+    if (std::ranges::find(state.valid, 0) == state.valid.end()) state.valid.clear();
+  }
+
   Module* body_;
-  std::string read_;
+  std::string read_, gives_;
   bool spans_;
+  std::int64_t padding_;
+  Module* relevance_;
   Steps steps_;
 };
 

@@ -21,8 +21,9 @@ std::unique_ptr<BoundBlock> make_encoder(Roles& roles);
 /// Kind shared_layers: `depth` layers that take their weights from few groups in turn.
 std::unique_ptr<BoundBlock> make_shared_layers(Roles& roles);
 
-/// Kind head: reads what the body gives ("tokens", "first" token, or "pooled") and runs the steps (matrices, norms, names of activations);
-/// gives logits, or start_logits and end_logits where `spans`.
+/// Kind head: reads what the body gives ("tokens", "first" token, "mean" of all tokens, or "pooled") and runs the steps (matrices, norms, names of
+/// activations); gives logits (`gives` names them otherwise), or start_logits and end_logits where `spans`, with relevance_logits [batch] where
+/// `relevance` is a matrix for the first token. `padding`: without a mask tokens of this id are masked.
 std::unique_ptr<BoundBlock> make_head(Roles& roles);
 
 }  // namespace bigmodel

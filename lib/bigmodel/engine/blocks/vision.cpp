@@ -227,7 +227,8 @@ class TwoTower : public BoundBlock {
  public:
   explicit TwoTower(Roles& roles)
       : text_(&roles.need_child("text")), vision_(&roles.need_child("vision")), text_projection_(roles.linear("text_projection")),
-        vision_projection_(roles.linear("vision_projection")), scale_(&roles.need_tensor("logit_scale")), bias_(roles.tensor("logit_bias")) {}
+        vision_projection_(roles.linear("vision_projection")), scale_(&roles.need_tensor("logit_scale")), bias_(roles.tensor("logit_bias")),
+        project_outputs_(roles.boolean("project_outputs", true)) {}
 
   Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
     if (arguments.size() < 2) throw UsageError("inputs: expected input_ids and pixel_values");
@@ -237,8 +238,8 @@ class TwoTower : public BoundBlock {
       tower(in, own);
       Tensor pooled;
       for (auto& [name, tensor] : own.outputs) {
-        if (name == "pooler_output" && projection != nullptr) tensor = (*projection)(tensor, own);
-        if (name == "pooler_output") pooled = tensor;
+        if (name == "pooler_output") pooled = projection == nullptr ? tensor : (*projection)(tensor, own);
+        if (name == "pooler_output" && project_outputs_) tensor = pooled;
         state.outputs.emplace_back(prefix + name, tensor);
       }
       if (pooled.empty()) throw UnsupportedError(fmt::format("{}: the tower '{}' pools nothing", self.meta().class_name, tower.name()));
@@ -282,6 +283,7 @@ class TwoTower : public BoundBlock {
   Module* vision_projection_;
   ModuleTensor* scale_;
   ModuleTensor* bias_;
+  bool project_outputs_;
 };
 
 }  // namespace
