@@ -95,10 +95,25 @@ NamedTensors infer_image(LoadedModel& model, const std::map<std::string, Tensor>
   return state.outputs;
 }
 
+/// Patches of images for a tower by itself, under the names of the reference's arguments.
+NamedTensors infer_patches(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
+  refuse_others(inputs, {"hidden_states", "grid_thw"});
+  const Tensor* patches = find(inputs, "hidden_states", DType::float32, nullptr);
+  const Tensor* grid = find(inputs, "grid_thw", DType::int64, nullptr);
+  if (patches == nullptr || patches->count() == 0) throw UsageError("input 'hidden_states': is missing or empty, expected patches float32 [patches, values]");
+  if (grid == nullptr) throw UsageError("input 'grid_thw': is missing, expected frames, rows and columns of patches int64 [images, 3]");
+  ForwardState state;
+  state.work = work;
+  state.image_grid = *grid;
+  model.forward(*patches, state);
+  return state.outputs;
+}
+
 }  // namespace
 
 NamedTensors infer(LoadedModel& model, const std::map<std::string, Tensor>& inputs, const WorkContext& work) {
   if (is_encoder_decoder(model.graph())) return infer_pair(model, inputs, work);
+  if (model.graph().root->block && model.graph().root->block->kind == "patch_tower") return infer_patches(model, inputs, work);
   if (inputs.contains("input_values")) return infer_samples(model, inputs, work);
   if (inputs.contains("pixel_values") && !generates(model.graph())) return infer_image(model, inputs, work);
   const Tensor* ids = find(inputs, "input_ids", DType::int64, nullptr);

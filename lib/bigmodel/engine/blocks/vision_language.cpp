@@ -18,6 +18,23 @@ namespace {
 /// More patches or layers than any model has.
 constexpr std::int64_t kMost = 1 << 20;
 
+/// Frames, rows and columns of image `i`.
+struct Patches {
+  std::int64_t frames, rows, columns;
+};
+Patches patches(const ForwardState& state, std::int64_t image) {
+  const std::int64_t* at = state.image_grid.i64() + 3 * image;
+  return {at[0], at[1], at[2]};
+}
+
+/// What a tower's pass takes from the pass that it is a part of.
+ForwardState tower_state(const ForwardState& state) {
+  ForwardState own;
+  own.cpu = state.cpu;
+  own.work = state.work;
+  return own;
+}
+
 class VisionLanguage : public BoundBlock {
  public:
   explicit VisionLanguage(Roles& roles)
@@ -51,7 +68,7 @@ class VisionLanguage : public BoundBlock {
       }
       // Image tokens without images are words like others, as in the reference.
       if (!state.pixels.empty()) {
-        state.inserted = merge_ > 0 ? merged_patches(self, state) : features(self, state);
+        state.inserted = merge_ > 0 ? merged_patches(state) : features(self, state);
         if (state.inserted.rows() != static_cast<std::int64_t>(state.inserted_at.size())) {
           throw UsageError(fmt::format("input 'pixel_values': gives {} rows for {} image tokens", state.inserted.rows(), state.inserted_at.size()),
                            fmt::format("token {} marks a place of an image", image_token_));
@@ -65,13 +82,6 @@ class VisionLanguage : public BoundBlock {
   }
 
  private:
-  static ForwardState tower_state(const ForwardState& state) {
-    ForwardState own;
-    own.cpu = state.cpu;
-    own.work = state.work;
-    return own;
-  }
-
   Tensor features(const Module& self, ForwardState& state) const {
     if (state.pixels.shape().size() != 4) throw UsageError(fmt::format("input 'pixel_values': shape {}, expected [images, channels, height, width]", to_string(state.pixels.shape())));
     ForwardState own = tower_state(state);
@@ -100,62 +110,10 @@ class VisionLanguage : public BoundBlock {
     return projector_ == nullptr ? rows : (*projector_)(rows, own);
   }
 
-  /// Frames, rows and columns of image `i`.
-  struct Patches {
-    std::int64_t frames, rows, columns;
-  };
-  Patches patches(const ForwardState& state, std::int64_t image) const {
-    const std::int64_t* at = state.image_grid.i64() + 3 * image;
-    return {at[0], at[1], at[2]};
-  }
-
-  Tensor merged_patches(const Module& self, ForwardState& state) const {
-    const Tensor& pixels = state.pixels;
-    const Tensor& grid = state.image_grid;
-    if (grid.empty() || grid.dtype() != DType::int64 || grid.shape().size() != 2 || grid.width() != 3) throw UsageError("input 'image_grid_thw': is missing, or not int64 [images, 3]");
-    if (pixels.shape().size() != 2) throw UsageError(fmt::format("input 'pixel_values': shape {}, expected [patches, values]", to_string(pixels.shape())));
-    std::int64_t total = 0;
-    for (std::int64_t i = 0; i < grid.rows(); ++i) {
-      const Patches p = patches(state, i);
-      if (std::min({p.frames, p.rows, p.columns}) < 1 || std::max({p.frames, p.rows, p.columns}) > kMost || p.rows % merge_ != 0 || p.columns % merge_ != 0) {
-        throw UsageError(fmt::format("input 'image_grid_thw': {} x {} x {}, expected rows and columns that {} divides", p.frames, p.rows, p.columns, merge_));
-      }
-      if (p.frames > kMost / p.rows / p.columns) throw UsageError("input 'image_grid_thw': more patches than there are");
-      total += p.frames * p.rows * p.columns;
-    }
-    if (total != pixels.rows()) throw UsageError(fmt::format("input 'pixel_values': {} patches, but image_grid_thw says {}", pixels.rows(), total));
-    Tensor out;
-    std::int64_t done = 0, rows_done = 0;
-    for (std::int64_t i = 0; i < grid.rows(); ++i) {
-      const Patches p = patches(state, i);
-      for (std::int64_t f = 0; f < p.frames; ++f) {
-        ForwardState own = tower_state(state);
-        own.length = p.rows * p.columns;
-        place_tokens(own);
-        own.axis_positions = frame_positions(p);
-        Tensor frame({own.length, pixels.width()});
-        std::memcpy(frame.bytes(), pixels.f32() + done * pixels.width(), static_cast<std::size_t>(frame.count()) * sizeof(float));
-        const Tensor merged = (*vision_)(frame, own);
-        if (out.empty()) out = Tensor({total / (merge_ * merge_), merged.width()});
-        if (merged.rows() != own.length / (merge_ * merge_)) throw UnsupportedError(fmt::format("{}: its tower merges otherwise than it says", self.meta().class_name));
-        std::memcpy(out.f32() + rows_done * merged.width(), merged.f32(), static_cast<std::size_t>(merged.count()) * sizeof(float));
-        done += own.length;
-        rows_done += merged.rows();
-      }
-    }
-    return out;
-  }
-
-  /// Row and column of every patch, in the order of merged blocks.
-  std::vector<std::vector<std::int64_t>> frame_positions(const Patches& p) const {
-    std::vector<std::vector<std::int64_t>> out(2);
-    for (std::int64_t block = 0; block < p.rows / merge_ * (p.columns / merge_); ++block) {
-      for (std::int64_t inner = 0; inner < merge_ * merge_; ++inner) {
-        out[0].push_back(block / (p.columns / merge_) * merge_ + inner / merge_);
-        out[1].push_back(block % (p.columns / merge_) * merge_ + inner % merge_);
-      }
-    }
-    return out;
+  Tensor merged_patches(ForwardState& state) const {
+    ForwardState own = tower_state(state);
+    own.image_grid = state.image_grid;
+    return (*vision_)(state.pixels, own);
   }
 
   /// Words count on by one; the places of an image share its first position, plus frame, row and column.
@@ -210,22 +168,85 @@ class VisionLanguage : public BoundBlock {
 
 class PatchTower : public BoundBlock {
  public:
-  explicit PatchTower(Roles& roles) : embed_(&roles.need_child("embed")), layers_(roles.bound_list("layers")), merger_(&roles.need_child("merger")) {}
+  explicit PatchTower(Roles& roles)
+      : embed_(&roles.need_child("embed")), layers_(roles.bound_list("layers")), merger_(&roles.need_child("merger")), merge_(roles.integer("merge")) {
+    if (merge_ < 1 || merge_ > 64) roles.refuse("merge", fmt::format("{}", merge_));
+  }
 
-  Tensor forward(Module&, const Arguments& arguments, ForwardState& state) override {
-    Tensor x = (*embed_)(arguments.front(), state);
-    x = x.reshaped({state.batch, state.length, x.width()});
-    for (Module* layer : layers_) {
-      state.work.throw_if_stopped();
-      x = (*layer)(x, state);
+  Tensor forward(Module& self, const Arguments& arguments, ForwardState& state) override {
+    const Tensor& pixels = arguments.front();
+    check(pixels, state);
+    const std::int64_t joined = merge_ * merge_;
+    Tensor rows, out;
+    std::int64_t done = 0;
+    for (std::int64_t i = 0; i < state.image_grid.rows(); ++i) {
+      const Patches p = patches(state, i);
+      for (std::int64_t f = 0; f < p.frames; ++f) {
+        ForwardState own = tower_state(state);
+        own.length = p.rows * p.columns;
+        place_tokens(own);
+        own.axis_positions = frame_positions(p);
+        Tensor frame({own.length, pixels.width()});
+        std::memcpy(frame.bytes(), pixels.f32() + done * pixels.width(), static_cast<std::size_t>(frame.count()) * sizeof(float));
+        const Tensor seen = run_layers(frame, own);
+        const Tensor merged = (*merger_)(seen, own);
+        if (merged.rows() != own.length / joined) throw UnsupportedError(fmt::format("{}: its tower merges otherwise than it says", self.meta().class_name));
+        if (out.empty()) {
+          rows = Tensor({pixels.rows(), seen.width()});
+          out = Tensor({pixels.rows() / joined, merged.width()});
+        }
+        std::memcpy(rows.f32() + done * seen.width(), seen.f32(), static_cast<std::size_t>(seen.count()) * sizeof(float));
+        std::memcpy(out.f32() + done / joined * merged.width(), merged.f32(), static_cast<std::size_t>(merged.count()) * sizeof(float));
+        done += own.length;
+      }
     }
-    return (*merger_)(x, state);
+    state.outputs = {{"last_hidden_state", rows}, {"pooler_output", out}};
+    return out;
   }
 
  private:
+  void check(const Tensor& pixels, const ForwardState& state) const {
+    const Tensor& grid = state.image_grid;
+    if (grid.empty() || grid.dtype() != DType::int64 || grid.shape().size() != 2 || grid.width() != 3) throw UsageError("input 'image_grid_thw': is missing, or not int64 [images, 3]");
+    if (pixels.shape().size() != 2) throw UsageError(fmt::format("input 'pixel_values': shape {}, expected [patches, values]", to_string(pixels.shape())));
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < grid.rows(); ++i) {
+      const Patches p = patches(state, i);
+      if (std::min({p.frames, p.rows, p.columns}) < 1 || std::max({p.frames, p.rows, p.columns}) > kMost || p.rows % merge_ != 0 || p.columns % merge_ != 0) {
+        throw UsageError(fmt::format("input 'image_grid_thw': {} x {} x {}, expected rows and columns that {} divides", p.frames, p.rows, p.columns, merge_));
+      }
+      if (p.frames > kMost / p.rows / p.columns) throw UsageError("input 'image_grid_thw': more patches than there are");
+      total += p.frames * p.rows * p.columns;
+    }
+    if (total != pixels.rows()) throw UsageError(fmt::format("input 'pixel_values': {} patches, but image_grid_thw says {}", pixels.rows(), total));
+  }
+
+  /// Row and column of every patch, in the order of merged blocks.
+  std::vector<std::vector<std::int64_t>> frame_positions(const Patches& p) const {
+    std::vector<std::vector<std::int64_t>> out(2);
+    for (std::int64_t block = 0; block < p.rows / merge_ * (p.columns / merge_); ++block) {
+      for (std::int64_t inner = 0; inner < merge_ * merge_; ++inner) {
+        out[0].push_back(block / (p.columns / merge_) * merge_ + inner / merge_);
+        out[1].push_back(block % (p.columns / merge_) * merge_ + inner % merge_);
+      }
+    }
+    return out;
+  }
+
+  Tensor run_layers(const Tensor& frame, ForwardState& own) const {
+    Tensor x = (*embed_)(frame, own);
+    x = x.reshaped({own.batch, own.length, x.width()});
+    for (Module* layer : layers_) {
+      own.work.throw_if_stopped();
+      x = (*layer)(x, own);
+    }
+    return x;
+  }
+
   Module* embed_;
   std::vector<Module*> layers_;
   Module* merger_;
+  std::int64_t merge_;
 };
 
 class PatchRows : public BoundBlock {

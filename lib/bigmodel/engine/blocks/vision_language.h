@@ -14,7 +14,8 @@ namespace bigmodel {
 /// given): state.image_grid says frames, rows and columns of patches of each image, and places get positions by frame, row and column.
 std::unique_ptr<BoundBlock> make_vision_language(Roles& roles);
 
-/// Kind patch_tower: patches [count, values] of one frame, block by block of merge x merge -> [count / merge^2, size]. Roles: embed, layers, merger.
+/// Kind patch_tower: patches [count, values] of all frames of all images of state.image_grid, block by block of merge x merge -> [count / merge^2, size].
+/// A patch looks at those of its frame. Gives last_hidden_state (before the merger) and pooler_output. Roles: embed, layers, merger, merge.
 std::unique_ptr<BoundBlock> make_patch_tower(Roles& roles);
 
 /// Kind patch_rows: a convolution as large as its input, as a matrix product. Roles: conv.
