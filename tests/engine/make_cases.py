@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a small random model, and what transformers answers with it, for every type and class that the engine says it runs.
 
-usage: make_cases.py --types TYPES.json --maker make_run_goldens.py --work DIR [--only REGEX] [--seed N] [--tries N] [--omit-defaults]
+usage: make_cases.py --types TYPES.json --maker make_run_goldens.py --work DIR [--only REGEX] [--seed N] [--tries N] [--omit-defaults] [--tiny]
        BIGMODEL_RUN_CASES=DIR bigmodel_engine_tests -tc='*cases of a folder*'
 
 TYPES.json is the output of `bigmodel doctor --types --json`. The maker is that of the run goldens (shared/goldens/run): it draws the weights,
@@ -10,13 +10,14 @@ runs the reference in float32, float64 and bfloat16, and writes the cases; this 
 number of the type's default configuration that makes a model large becomes small, and numbers that must fit each other keep doing so.
 Needs torch and transformers, so it is no part of the tests; what it finds is in docs/types-compared.md.
 """
-import argparse, gc, importlib, importlib.util, json, os, re, signal, sys, traceback, warnings
+import argparse, gc, importlib, importlib.util, inspect, json, os, re, signal, sys, traceback, warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 warnings.filterwarnings("ignore")
 
-WIDTH, HEADS, KV, HEAD, INNER, VOCAB, LENGTH = 48, 4, 2, 16, 64, 120, 64
+TINY = "--tiny" in sys.argv
+WIDTH, HEADS, KV, HEAD, INNER, VOCAB, LENGTH = (16, 4, 2, 4, 24, 40, 64) if TINY else (48, 4, 2, 16, 64, 120, 64)
 # What the keys of configurations mean, by name; the first pattern that fits wins.
 SMALL = [
     (r"^(.*_)?vocab_size$|^src_vocab_size$|^tgt_vocab_size$", VOCAB),
@@ -119,6 +120,23 @@ OWN = {
     "zaya": dict(num_experts_per_tok=1),
     "lfm2_moe": dict(layer_types=["conv", "full_attention", "conv"], num_hidden_layers=3),
     "granitemoehybrid": dict(layer_types=["mamba", "attention", "mamba"], num_hidden_layers=3),
+    "dpr": dict(projection_dim=0),
+    **{t: dict(decoder_start_token_id=2) for t in ("mbart", "plbart")},
+}
+
+# Further configurations of a type, one case more each; `case` is said to the maker.
+_TEXT_DECODER = [dict(scale_embedding=True, tie_word_embeddings=False, decoder_attention_heads=2), dict(scale_embedding=False, activation_function="relu", encoder_layers=3, decoder_layers=3)]
+MORE = {
+    **{t: _TEXT_DECODER for t in ("bart", "mbart", "pegasus", "marian", "blenderbot", "blenderbot-small", "mvp", "plbart")},
+    "bigbird_pegasus": [dict(use_bias=True, scale_embedding=False, activation_function="relu", encoder_layers=3, decoder_layers=3), dict(decoder_attention_heads=2, activation_function="gelu", d_model=40)],
+    "trocr": [dict(use_learned_position_embeddings=False, scale_embedding=True), dict(layernorm_embedding=False, cross_attention_hidden_size=24, activation_function="relu"),
+              dict(use_learned_position_embeddings=False, layernorm_embedding=False, tie_word_embeddings=False, decoder_layers=3, decoder_attention_heads=2)],
+    "dpr": [dict(projection_dim=24, vocab_size=9, case=dict(nomask=True, lo=0)), dict(projection_dim=0, hidden_act="relu", num_hidden_layers=3, num_attention_heads=2, layer_norm_eps=1e-5)],
+    "ijepa": [dict(qkv_bias=False, hidden_act="relu", num_attention_heads=2), dict(image_size=32, num_hidden_layers=3, layer_norm_eps=1e-5, num_labels=7)],
+    **{t: [dict(hidden_act="gelu", num_attention_heads=2), dict(image_size=32, num_hidden_layers=3, layer_norm_eps=1e-3)] for t in ("owlvit_vision_model", "owlv2_vision_model")},
+    **{t: [dict(hidden_act="gelu", num_attention_heads=2, num_hidden_layers=3)] for t in ("owlvit_text_model", "owlv2_text_model")},
+    "qwen2_vl_vision": [dict(hidden_act="gelu", num_heads=2, spatial_merge_size=1, mlp_ratio=2), dict(temporal_patch_size=1, spatial_merge_size=3, depth=3, in_channels=1),
+                        dict(embed_dim=32, hidden_size=24, rope_parameters={"rope_type": "axial", "rope_theta": 500.0})],
 }
 
 
@@ -126,15 +144,20 @@ def kind_of(cls, config):
     """How a class is called: a kind of the maker, or None."""
     name = cls.__name__
     main = getattr(cls, "main_input_name", "input_ids")
+    if name.endswith("ForCausalLM") and cls.can_generate():
+        return "decoder"
     if hasattr(config, "text_config") and hasattr(config, "vision_config"):
         return "two-tower" if getattr(config, "projection_dim", None) or "SiglipModel" in name else None
-    if main == "pixel_values":
+    inputs = inspect.signature(cls.forward).parameters
+    if main == "pixel_values" or ("pixel_values" in inputs and "input_ids" not in inputs):
         return "vision"
+    if "grid_thw" in inputs:
+        return "patches"
     if main in ("input_values",):
         return "audio"
     if main in ("input_features",):
         return None if not getattr(config, "is_encoder_decoder", False) else "seq2seq"
-    if getattr(config, "is_encoder_decoder", False) and not name.endswith("Encoder"):
+    if getattr(config, "is_encoder_decoder", False) and not name.endswith(("Encoder", "Decoder")):
         return "seq2seq" if re.search(r"ForConditionalGeneration|MTModel$|ForSeq2Seq|LMHead", name) else None
     if re.search(r"ForCausalLM|LMHead|ForGeneration", name) and cls.can_generate():
         return "decoder"
@@ -158,12 +181,22 @@ def class_of(type_name, name):
     return cls
 
 
-def cases(types, only):
-    from transformers import CONFIG_MAPPING
+def patches(config, seed):
+    """Inputs of a tower of patches by itself: a film of two frames between two images."""
+    import torch
+    gen = torch.Generator().manual_seed(seed)
+    merge = config.spatial_merge_size
+    grid = [[1, 2 * merge, 3 * merge], [2, merge, 2 * merge], [1, 4 * merge, merge]]
+    count = sum(t * h * w for t, h, w in grid)
+    values = config.in_channels * config.temporal_patch_size * config.patch_size ** 2
+    return dict(hidden_states=torch.randn(count, values, generator=gen).tolist(), grid_thw=grid)
+
+
+def cases(types, only, seed):
     from transformers import CONFIG_MAPPING
     for entry in types["types"]:
-        for name in entry.get("runnable", []):
-            case = f"{entry['model_type']}-{name}".replace("/", "_")
+        for name, number in [(n, k) for n in entry.get("runnable", []) for k in range(1 + len(MORE.get(entry["model_type"], [])))]:
+            case = f"{entry['model_type']}-{name}".replace("/", "_") + (f"-{number + 1}" if number else "")
             if only and not re.search(only, case):
                 continue
             cls = class_of(entry["model_type"], name)
@@ -171,7 +204,9 @@ def cases(types, only):
                 yield case, "the reference has no such class", None
                 continue
             try:
-                values = {**small_config(entry["model_type"]), **OWN.get(entry["model_type"], {})}
+                more = MORE[entry["model_type"]][number - 1] if number else {}
+                values = {**small_config(entry["model_type"]), **OWN.get(entry["model_type"], {}), **more}
+                wanted = values.pop("case", {})
                 config = CONFIG_MAPPING[entry["model_type"]](**values)
                 kind = kind_of(cls, config)
             except Exception as e:
@@ -180,9 +215,11 @@ def cases(types, only):
             if kind is None:
                 yield case, "no rule for its inputs", None
                 continue
-            spec = dict(group="moe", name=case, type=entry["model_type"], kind=kind, cfg=values, cls=name, lenient=True)
+            spec = dict(group="moe", name=case, type=entry["model_type"], kind=kind, cfg=values, cls=name, lenient=True, **wanted)
             if kind == "two-tower":
                 spec["eos_last"] = True
+            if kind == "patches":
+                spec["inputs"] = patches(config, seed)
             if kind == "seq2seq" and getattr(cls, "main_input_name", "") == "input_features":
                 spec["audio"] = True
             yield case, None, spec
@@ -198,6 +235,18 @@ def omit_defaults(folder):
     json.dump({k: v for k, v in config.items() if k in stays or k not in default or default[k] != v}, open(path, "w"), indent=2)
 
 
+def compute_lost_tables():
+    """TrOCR's computed positions are lost when the reference loads a model (it makes them without memory): it then makes them again here."""
+    from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding as Positions
+    forward = Positions.forward
+
+    def with_table(self, *args, **kwargs):
+        if self.weights.is_meta:
+            self.weights = self.get_embedding(self.weights.size(0), self.embedding_dim, self.padding_idx)
+        return forward(self, *args, **kwargs)
+    Positions.forward = with_table
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--types", required=True)
@@ -207,20 +256,23 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--tries", type=int, default=3)
     p.add_argument("--omit-defaults", action="store_true", help="leave out of config.json what is the default")
+    p.add_argument("--tiny", action="store_true", help="a third of the width: for goldens that are kept")
     p.add_argument("--limit-s", type=int, default=90, help="for one case")
     args = p.parse_args()
     spec = importlib.util.spec_from_file_location("maker", args.maker)
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
+    maker.RUN["patches"] = maker.run_forward
     import torch
     torch.set_num_threads(1)
+    compute_lost_tables()
     os.makedirs(args.work, exist_ok=True)
     left = open(os.path.join(args.work, "left_out.txt"), "a")
 
     def too_long(*_):
         raise TimeoutError(f"took more than {args.limit_s} s")
     signal.signal(signal.SIGALRM, too_long)
-    for name, why, case in cases(json.load(open(args.types)), args.only):
+    for name, why, case in cases(json.load(open(args.types)), args.only, args.seed):
         if os.path.exists(os.path.join(args.work, name, "expected.json")):
             continue
         if case is not None:

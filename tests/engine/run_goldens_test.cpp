@@ -40,7 +40,7 @@ void check_found(const std::filesystem::path& set, const std::string& kind, test
 }
 
 struct Counts {
-  std::size_t decoders = 0, encoders = 0, seq2seq = 0, vision = 0, two_towers = 0, audio = 0, vision_language = 0;
+  std::size_t decoders = 0, encoders = 0, seq2seq = 0, vision = 0, two_towers = 0, audio = 0, vision_language = 0, patches = 0;
 };
 
 void check_all(const std::filesystem::path& set, const Counts& counts) {
@@ -51,6 +51,7 @@ void check_all(const std::filesystem::path& set, const Counts& counts) {
   check(test::cases_of_kind(set, "two-tower"), &test::check_inputs, counts.two_towers);
   check(test::cases_of_kind(set, "audio"), &test::check_inputs, counts.audio);
   check(test::cases_of_kind(set, "vlm"), &test::check_vision_language, counts.vision_language);
+  check(test::cases_of_kind(set, "patches"), &test::check_inputs, counts.patches);
 }
 
 void check_own() {
@@ -61,6 +62,9 @@ void check_own() {
   const test::TempFolder types;
   unpack(test::golden_path("engine") / "types.tar.xz", types.path());
   check_all(types.path(), {.decoders = 2, .encoders = 1, .seq2seq = 1, .two_towers = 1});
+  const test::TempFolder tiny;
+  unpack(test::golden_path("engine") / "types-tiny.tar.xz", tiny.path());
+  check_all(tiny.path(), {.decoders = 3, .encoders = 2, .vision = 2, .two_towers = 1, .patches = 1});
 }
 
 void check_large() {
@@ -85,7 +89,7 @@ TEST_SUITE("engine/run_goldens") {
     check_found(set, "decoder", &test::check_decoder);
     check_found(set, "seq2seq", &test::check_seq2seq);
     check_found(set, "vlm", &test::check_vision_language);
-    for (const char* kind : {"encoder", "vision", "two-tower", "audio"}) check_found(set, kind, &test::check_inputs);
+    for (const char* kind : {"encoder", "vision", "two-tower", "audio", "patches"}) check_found(set, kind, &test::check_inputs);
   }
 
   TEST_CASE("the large set is equal") { check_large(); }
