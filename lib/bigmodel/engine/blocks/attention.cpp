@@ -12,8 +12,8 @@
 #include "bigmodel/engine/alibi.h"
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/linear.h"
+#include "bigmodel/engine/blocks/mixer_tools.h"
 #include "bigmodel/engine/blocks/shared_layer.h"
-#include "bigmodel/engine/cache.h"
 #include "bigmodel/engine/device_numbers.h"
 #include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/relative_bias.h"
@@ -213,44 +213,34 @@ class Attention : public BoundBlock {
     if (encoded.empty()) throw UnsupportedError("attention to an encoder that did not run");
     Tensor q = (*q_)(x, state);
     if (q_norm_ != nullptr) q = (*q_norm_)(q, state);
-    Cache local;
-    Cache& cache = state.cache == nullptr ? local : *state.cache;
-    const bool fresh = !cache.has(slot_);
-    auto& kv = cache.state<KeyValueState>(slot_, [&] { return new_cache(x, state); });
-    if (fresh) {
+    const KeptKeys kv(x, state, slot_, kv_heads_, head_dim_, head_dim_);
+    if (kv.fresh()) {
       const Tensor memory = encoded.to(x.device());
       Tensor k = (*k_)(memory, state);
       if (k_norm_ != nullptr) k = (*k_norm_)(k, state);
-      kv.append(k, (*v_)(memory, state), memory.rows() / state.batch, state);
-      kv.finish();
+      kv->append(k, (*v_)(memory, state), memory.rows() / state.batch, state);
+      kv->finish();
     }
     const OperationsOn on(q, state);
-    ops::AttentionInput in = kv.input(state);
+    ops::AttentionInput in = kv->input(state);
     in.q = q.data();
     in.heads = heads_;
-    in.keys = kv.length();
+    in.keys = kv->length();
     in.first_query = 0;
     ops::AttentionRule rule;
     rule.scale = scale_;
     rule.causal = false;
     rule.soft_cap = soft_cap_;
-    rule.key_valid = on.accelerator() != nullptr ? state.numbers().memory_valid(*on.accelerator(), state) : state.memory_valid.empty() ? nullptr : state.memory_valid.data();
+    rule.key_valid = valid_memory_keys(q, state);
     const Tensor out = beside(q, {state.batch, state.length, heads_ * head_dim_});
-    on->attention(in, {kv.dtype(), nullptr}, rule, out.data());
+    on->attention(in, {kv->dtype(), nullptr}, rule, out.data());
     return (*out_)(out, state);
   }
 
-  KeyValueState new_cache(const Tensor& x, const ForwardState& state) const {
-    const bool gpu = x.device().accelerator() != nullptr;
-    return KeyValueState(state.batch, kv_heads_, head_dim_, head_dim_, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : DType::float32);
-  }
-
   Tensor attend(const Projected& p, ForwardState& state) const {
-    Cache local;
-    Cache& cache = state.cache == nullptr ? local : *state.cache;
-    auto& kv = cache.state<KeyValueState>(slot_, [&] { return new_cache(p.q, state); });
-    kv.append(p.k, p.v, state.length, state);
-    ops::AttentionInput in = kv.input(state);
+    const KeptKeys kv(p.q, state, slot_, kv_heads_, head_dim_, head_dim_);
+    kv->append(p.k, p.v, state.length, state);
+    ops::AttentionInput in = kv->input(state);
     in.q = p.q.data();
     in.heads = heads_;
     ops::AttentionRule rule;
@@ -263,7 +253,7 @@ class Attention : public BoundBlock {
     rule.spread_when_blind = spread_when_blind_;
     const OperationsOn on(p.q, state);
     const Accelerator* gpu = on.accelerator();
-    rule.key_valid = gpu != nullptr ? state.numbers().valid(*gpu, state) : state.valid.empty() ? nullptr : state.valid.data();
+    rule.key_valid = valid_keys(p.q, state);
     Tensor sinks;
     if (sinks_ != nullptr) {
       sinks = beside(p.q, {heads_});
@@ -278,7 +268,7 @@ class Attention : public BoundBlock {
     }
     if (!state.valid.empty() || rule.bias != nullptr || rule.key_bias != nullptr) state.repeatable = false;
     const Tensor out = beside(p.q, {state.batch, state.length, heads_ * head_dim_});
-    on->attention(in, kv.view(state), rule, out.data());
+    on->attention(in, kv->view(state), rule, out.data());
     return out;
   }
 

@@ -7,8 +7,6 @@
 #include "bigmodel/engine/binder.h"
 #include "bigmodel/engine/blocks/linear.h"
 #include "bigmodel/engine/blocks/mixer_tools.h"
-#include "bigmodel/engine/cache.h"
-#include "bigmodel/engine/device_numbers.h"
 #include "bigmodel/engine/operations_on.h"
 #include "bigmodel/engine/rope_table.h"
 
@@ -68,23 +66,18 @@ class LatentAttention : public BoundBlock {
     to_heads.to_middle = heads_ * dim;
     to_heads.to_inner = dim;
     on->copy(k_rope.data(), k.data() + plain_dim_, to_heads);
-    Cache local;
-    Cache& cache = state.cache == nullptr ? local : *state.cache;
-    const Accelerator* gpu = on.accelerator();
-    auto& kv = cache.state<KeyValueState>(slot_, [&] {
-      return KeyValueState(state.batch, heads_, dim, value_dim_, gpu != nullptr ? x.device() : cpu_device(), gpu != nullptr ? state.accelerator_cache : DType::float32);
-    });
-    kv.append(k, v, state.length, state);
-    ops::AttentionInput in = kv.input(state);
+    const KeptKeys kv(x, state, slot_, heads_, dim, value_dim_);
+    kv->append(k, v, state.length, state);
+    ops::AttentionInput in = kv->input(state);
     in.q = q.data();
     in.heads = heads_;
     ops::AttentionRule rule;
     rule.scale = scale_;
     rule.causal = causal_;
-    rule.key_valid = gpu != nullptr ? state.numbers().valid(*gpu, state) : state.valid.empty() ? nullptr : state.valid.data();
+    rule.key_valid = valid_keys(x, state);
     if (!state.valid.empty()) state.repeatable = false;
     const Tensor mixed = beside(x, {state.batch, state.length, heads_ * value_dim_});
-    on->attention(in, kv.view(state), rule, mixed.data());
+    on->attention(in, kv->view(state), rule, mixed.data());
     return (*out_)(mixed, state);
   }
 

@@ -63,4 +63,23 @@ KeptState::KeptState(const Tensor& x, ForwardState& state, std::size_t slot, std
   tensors_ = &cache.state<TensorState>(slot, [&] { return TensorState(std::move(shapes), x.device().accelerator() != nullptr ? x.device() : cpu_device()); }).tensors;
 }
 
+KeptKeys::KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim) {
+  Cache& cache = state.cache == nullptr ? local_ : *state.cache;
+  fresh_ = !cache.has(slot);
+  keys_ = &cache.state<KeyValueState>(slot, [&] {
+    const bool gpu = x.device().accelerator() != nullptr;
+    return KeyValueState(state.batch, kv_heads, head_dim, value_dim, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : DType::float32);
+  });
+}
+
+const std::uint8_t* valid_keys(const Tensor& x, ForwardState& state) {
+  if (const Accelerator* gpu = x.device().accelerator()) return state.numbers().valid(*gpu, state);
+  return state.valid.empty() ? nullptr : state.valid.data();
+}
+
+const std::uint8_t* valid_memory_keys(const Tensor& x, ForwardState& state) {
+  if (const Accelerator* gpu = x.device().accelerator()) return state.numbers().memory_valid(*gpu, state);
+  return state.memory_valid.empty() ? nullptr : state.memory_valid.data();
+}
+
 }  // namespace bigmodel

@@ -40,4 +40,24 @@ class KeptState {
   std::vector<Tensor>* tensors_;
 };
 
+/// The keys and values of an attention in the cache, or passing ones that go with this object where there is no cache.
+class KeptKeys {
+ public:
+  /// On the device of `x`, on an accelerator in the dtype of its caches.
+  KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim);
+
+  bool fresh() const noexcept { return fresh_; }   ///< nothing was there before this call
+  KeyValueState& operator*() const noexcept { return *keys_; }
+  KeyValueState* operator->() const noexcept { return keys_; }
+
+ private:
+  Cache local_;
+  bool fresh_;
+  KeyValueState* keys_;
+};
+
+/// Which columns are tokens and not padding, and which of the encoder's, where an attention on x's device reads it; null: all of them.
+const std::uint8_t* valid_keys(const Tensor& x, ForwardState& state);
+const std::uint8_t* valid_memory_keys(const Tensor& x, ForwardState& state);
+
 }  // namespace bigmodel
