@@ -11,6 +11,7 @@
 #include "bigmodel/engine/tensor_file.h"
 #include "bigmodel/io/read_file.h"
 #include "cli/run_binary.h"
+#include "support/golden_folders.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
 
@@ -21,7 +22,7 @@ namespace fs = std::filesystem;
 
 /// The small models of tests/golden/engine.
 struct Models {
-  Models() { REQUIRE(std::system(fmt::format("tar -xJf '{}' -C '{}'", (golden_path("engine") / "cases.tar.xz").string(), folder.path().string()).c_str()) == 0); }
+  Models() { unpack_archive(golden_path("engine") / "cases.tar.xz", folder.path()); }
   TempFolder folder;
 };
 

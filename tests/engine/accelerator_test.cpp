@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 
 #include "bigmodel/architectures/architectures.h"
 #include "bigmodel/core/error.h"
@@ -15,6 +14,7 @@
 #include "bigmodel/engine/modules.h"
 #include "engine/expected.h"
 #include "support/emulated_card.h"
+#include "support/golden_folders.h"
 #include "support/plain_accelerator.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
@@ -169,7 +169,7 @@ TEST_SUITE("engine/accelerator") {
     const PlainAccelerator device;
     const DeviceTable devices({&device});
     const test::TempFolder folder;
-    REQUIRE(std::system(fmt::format("tar -xJf '{}' -C '{}'", (test::golden_path("engine") / "cases.tar.xz").string(), folder.path().string()).c_str()) == 0);
+    test::unpack_archive(test::golden_path("engine") / "cases.tar.xz", folder.path());
     spec::SpecLibrary library(embedded::architectures_files());
     const auto model = from_pretrained(library, folder.path() / "resnet", {.device_map = "cuda:0", .devices = &devices});
     CHECK(!model->left_to_processor().empty());

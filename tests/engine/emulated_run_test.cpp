@@ -1,56 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole models on an emulated card: the GPU's own kernels, the engine's placement, caches and recordings, against the reference.
 #include <doctest/doctest.h>
-#include <fmt/format.h>
 
 #include <cstdlib>
 
 #include "bigmodel/engine/generate.h"
 #include "bigmodel/engine/generation/decoding.h"
+#include "engine/check_cases.h"
 #include "engine/expected.h"
 #include "engine/run_case.h"
 #include "support/emulated_card.h"
 #include "support/shared_folder.h"
-#include "support/temp_folder.h"
 
 using namespace bigmodel;
-
-namespace {
-
-void unpack(const std::filesystem::path& archive, const std::filesystem::path& folder) {
-  REQUIRE(std::system(fmt::format("tar -xJf '{}' -C '{}'", archive.string(), folder.string()).c_str()) == 0);
-}
-
-void check(const std::filesystem::path& set, const std::string& kind, test::CaseResult (*run)(const std::filesystem::path&)) {
-  for (const auto& path : test::cases_of_kind(set, kind)) {
-    CAPTURE(path.filename().string());
-    const test::CaseResult result = run(path);
-    CHECK(result.refused == "");
-    for (const std::string& fault : result.faults) FAIL_CHECK(fault);
-  }
-}
-
-void check_all(const std::filesystem::path& set) {
-  check(set, "decoder", &test::check_decoder);
-  check(set, "encoder", &test::check_inputs);
-  check(set, "seq2seq", &test::check_seq2seq);
-  check(set, "vlm", &test::check_vision_language);
-  for (const char* kind : {"vision", "two-tower", "audio"}) check(set, kind, &test::check_inputs);
-}
-
-}  // namespace
 
 TEST_SUITE("engine/emulated_run") {
   TEST_CASE("the models of this repository are equal in the kernels of a card") {
     const auto card = test::emulated_card();
     const test::OnAccelerator on(*card);
-    const test::TempFolder folder;
-    unpack(test::golden_path("engine") / "cases.tar.xz", folder.path());
-    check(test::golden_path("engine"), "decoder", &test::check_decoder);
-    check_all(folder.path());
-    const test::TempFolder types;
-    unpack(test::golden_path("engine") / "types.tar.xz", types.path());
-    check_all(types.path());
+    const auto golden = test::golden_path("engine");
+    test::check_cases(golden);
+    for (const char* archive : {"cases.tar.xz", "types.tar.xz", "types-tiny.tar.xz"}) test::check_packed_cases(golden / archive);
     CHECK(card->counts().launches > 0);
     CHECK(card->counts().replays > 0);
   }
@@ -64,9 +34,7 @@ TEST_SUITE("engine/emulated_run") {
     const test::OnAccelerator on(*card);
     for (const char* part : {"decoders-1-gpt", "decoders-2-llama", "decoders-3-moe", "decoders-4-recurrent", "encoders", "seq2seq", "vision-audio"}) {
       if (std::string(wanted) != "all" && std::string(wanted) != part) continue;
-      const test::TempFolder folder;
-      unpack((*set / part).string() + ".tar.xz", folder.path());
-      check_all(folder.path());
+      test::check_packed_cases((*set / part).string() + ".tar.xz");
     }
   }
 

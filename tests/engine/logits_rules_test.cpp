@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +13,7 @@
 #include "bigmodel/engine/generation/generation_config.h"
 #include "bigmodel/io/json.h"
 #include "engine/expected.h"
+#include "support/golden_folders.h"
 #include "support/shared_folder.h"
 #include "support/temp_folder.h"
 
@@ -169,7 +169,7 @@ TEST_SUITE("engine/logits_rules") {
     if (!set) return;
     const test::TempFolder folder;
     for (const char* part : {"decoders-1-gpt", "decoders-2-llama"}) {
-      REQUIRE(std::system(fmt::format("tar -xJf '{}' -C '{}'", (*set / part).string() + ".tar.xz", folder.path().string()).c_str()) == 0);
+      test::unpack_archive((*set / part).string() + ".tar.xz", folder.path());
     }
     int compared = 0;
     for (const auto& entry : std::filesystem::directory_iterator(*set / "generation")) {

@@ -60,12 +60,18 @@ void unpack(const std::string& tar, const fs::path& into) {
   }
 }
 
+}  // namespace
+
+void unpack_archive(const fs::path& archive, const fs::path& into) { unpack(read_maybe_xz(archive), into); }
+
+namespace {
+
 fs::path unpacked_once(const fs::path& archive) {
   static std::map<fs::path, std::unique_ptr<TempFolder>> unpacked;
   std::unique_ptr<TempFolder>& folder = unpacked[archive];
   if (!folder) {
     folder = std::make_unique<TempFolder>();
-    unpack(read_maybe_xz(archive), folder->path());
+    unpack_archive(archive, folder->path());
   }
   return folder->path();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folders of a golden set, unpacked once per process.
+// Archives of goldens, unpacked; the folders of a golden set once per process.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,9 @@
 #include <vector>
 
 namespace bigmodel::test {
+
+/// A .tar.xz (or plain tar) of files and folders into a folder that is there.
+void unpack_archive(const std::filesystem::path& archive, const std::filesystem::path& into);
 
 /// Unpacks ../shared/goldens/AREA/folders.tar.xz into a folder that disappears at exit; nullopt where the set is absent.
 std::optional<std::filesystem::path> golden_folders(std::string_view area);
