@@ -117,7 +117,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
   const std::string format = format_of(options);
   if (format == "jsonl") print_start_event(result, graph, session.out);
   const bool one = batches.size() == 1 && batches.front().rows * config.num_return_sequences == 1 && !input.many;
-  const bool pieces = format == "text" && tokenizer && one;
+  const bool pieces = format == "text" && one;
   for (const TokenBatch& batch : batches) {
     generator.run(*model.loaded, batch, pieces ? Generator::Shown::pieces : format == "jsonl" ? Generator::Shown::events : Generator::Shown::nothing);
   }
@@ -130,7 +130,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
     if (tokenizer && !one) {
       for (const std::string& text : result.texts) session.out.line(json_text(text, false));
     }
-    if (!tokenizer) {
+    if (!tokenizer && !one) {
       for (const auto& ids : result.generated.ids) session.out.line(fmt::format("{}", fmt::join(ids, ",")));
     }
     session.notes.note(run_summary(result));

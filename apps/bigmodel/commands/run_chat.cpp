@@ -74,6 +74,7 @@ ExitStatus converse(RunModel& model, const GenerationConfig& config, const std::
   for (;;) {
     if (asks) session.notes.raw("> ");
     const std::optional<std::string> line = lines.next();
+    if (!line && asks) session.notes.raw("\n");   // the shell's prompt is not to stand behind ours
     if (!line || (line->empty() && asks)) break;
     if (line->empty()) continue;
     messages.push_back({{"role", "user"}, {"content", *line}});

@@ -56,12 +56,13 @@ void Generator::run(LoadedModel& model, const TokenBatch& prompt, Shown shown) {
       texts.emplace_back(*tokenizer_, prompt.encoder_input.empty() ? tokens[static_cast<std::size_t>(r / generation.return_sequences)] : std::vector<std::int64_t>{});
     }
   }
+  std::int64_t written = 0;
   generation.on_token = [&](std::int64_t row, std::int64_t id, float logprob) {
     const std::string piece = tokenizer_ ? texts[static_cast<std::size_t>(row)].step(id) : std::string();
     if (shown == Shown::events) {
       print_token_event({first + row, id, tokenizer_ ? std::optional(piece) : std::nullopt, generation.logprobs ? std::optional(logprob) : std::nullopt}, session_.out);
-    } else if (shown == Shown::pieces && !piece.empty()) {
-      session_.out.write(piece);
+    } else if (shown == Shown::pieces && (!tokenizer_ || !piece.empty())) {
+      session_.out.write(tokenizer_ ? piece : fmt::format("{}{}", written++ > 0 ? "," : "", id));
       session_.out.flush();
     }
   };
@@ -71,6 +72,10 @@ void Generator::run(LoadedModel& model, const TokenBatch& prompt, Shown shown) {
     const std::string rest = text.finish();
     if (shown == Shown::pieces) session_.out.line(rest);
     result_.texts.push_back(text.text());
+  }
+  if (shown == Shown::pieces) {
+    if (!tokenizer_) session_.out.line("");
+    session_.out.flush();   // notes that follow are not to stand on the same line
   }
   result_.prompt_ids.insert(result_.prompt_ids.end(), tokens.begin(), tokens.end());
   const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
