@@ -28,7 +28,9 @@ std::string shown(const OptionSpec& option) {
 
 std::int64_t parse_integer(const OptionSpec& option, std::string_view text) {
   const std::optional<std::int64_t> out = parse_number<std::int64_t>(text);
-  if (!out || *out < 0) refuse(option, "a whole number", text, {});
+  if (out && *out < 0) refuse(option, "a whole number of 0 or more", text, {});
+  if (!out && !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos) refuse(option, "a number below 2^63", text, {});
+  if (!out) refuse(option, "a whole number", text, {});
   return *out;
 }
 

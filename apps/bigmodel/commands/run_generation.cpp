@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -20,22 +21,41 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMostConfigBytes = std::uint64_t{16} << 20;
 
-/// Options that are keys of generation_config.json: what they are called there, and whether they only mean something where tokens are drawn.
+/// "1000000000" and "1e+30".
+std::string number_text(double number) { return number == std::floor(number) && std::abs(number) < 1e15 ? fmt::format("{:.0f}", number) : fmt::format("{}", number); }
+
+constexpr double kMostTokens = 1e9;
+constexpr double kHuge = 1e30;
+
+/// Options that are keys of generation_config.json: what they are called there, from where to where they make sense, and whether they only
+/// mean something where tokens are drawn.
 struct KeyOption {
   std::string_view option, key;
+  double least, most;
   bool draws;
 };
-constexpr std::array<KeyOption, 11> kKeyOptions = {{{"temperature", "temperature", true},
-                                                    {"top-k", "top_k", true},
-                                                    {"top-p", "top_p", true},
-                                                    {"min-p", "min_p", true},
-                                                    {"repetition-penalty", "repetition_penalty", false},
-                                                    {"num-beams", "num_beams", false},
-                                                    {"num-return-sequences", "num_return_sequences", false},
-                                                    {"length-penalty", "length_penalty", false},
-                                                    {"min-new-tokens", "min_new_tokens", false},
-                                                    {"max-new-tokens", "max_new_tokens", false},
-                                                    {"max-time", "max_time", false}}};
+constexpr std::array<KeyOption, 13> kKeyOptions = {{{"temperature", "temperature", 0, kHuge, true},
+                                                    {"top-k", "top_k", 0, kMostTokens, true},
+                                                    {"top-p", "top_p", 0, 1, true},
+                                                    {"min-p", "min_p", 0, 1, true},
+                                                    {"typical-p", "typical_p", 0, 1, true},
+                                                    {"repetition-penalty", "repetition_penalty", 1e-30, kHuge, false},
+                                                    {"no-repeat-ngram-size", "no_repeat_ngram_size", 0, kMostTokens, false},
+                                                    {"num-beams", "num_beams", 1, 1024, false},
+                                                    {"num-return-sequences", "num_return_sequences", 1, 1e6, false},
+                                                    {"length-penalty", "length_penalty", -100, 100, false},
+                                                    {"min-new-tokens", "min_new_tokens", 0, kMostTokens, false},
+                                                    {"max-new-tokens", "max_new_tokens", 0, kMostTokens, false},
+                                                    {"max-time", "max_time", 0, kHuge, false}}};
+
+/// The value as JSON. Throws UsageError out of the option's range.
+Json value_of(const KeyOption& known, const Options& options) {
+  const bool integer = find_option(options.command(), known.option)->kind == ValueKind::integer;
+  const Json out = integer ? Json(*options.find_integer(known.option)) : Json(*options.find_number(known.option));
+  const double value = out.get<double>();
+  if (value >= known.least && value <= known.most) return out;
+  throw UsageError(fmt::format("--{}: not a valid value, expected {} to {}, got {}", known.option, number_text(known.least), number_text(known.most), *options.find_text(known.option)));
+}
 
 Json own_config(const FoundModel& model, bool demo, std::string& where) {
   if (demo) {
@@ -55,7 +75,14 @@ Json given_config(const std::string& given) {
   return given.starts_with('{') ? parse_json(given, "--generation-config") : parse_json(read_file(given, kMostConfigBytes), given);
 }
 
-Json stop_of(const std::string& given) { return given.starts_with('[') ? parse_json(given, "--stop") : Json(given); }
+Json stop_of(const std::string& given) {
+  if (!given.starts_with('[')) return given;
+  Json out = parse_json(given, "--stop");
+  for (const Json& text : out) {
+    if (!text.is_string()) throw UsageError(fmt::format("--stop: not a valid value, expected a list of texts, got {}", given.substr(0, 60)));
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -65,6 +92,8 @@ std::vector<OptionSpec> generation_option_rows() {
           {.name = "top-k", .kind = ValueKind::integer, .value_name = "N", .help = "draw from the N likeliest tokens", .more = "50 where tokens are drawn and nothing says; 0 is all."},
           {.name = "top-p", .kind = ValueKind::number, .value_name = "P", .help = "draw from the likeliest tokens that add up to P"},
           {.name = "min-p", .kind = ValueKind::number, .value_name = "P", .help = "draw from tokens at least P times as likely as the likeliest"},
+          {.name = "typical-p", .kind = ValueKind::number, .value_name = "P", .help = "draw from the most typical tokens (nearest to the expected surprise) that add up to P"},
+          {.name = "no-repeat-ngram-size", .kind = ValueKind::integer, .value_name = "N", .help = "let no N tokens in a row come a second time; 0 lets all"},
           {.name = "repetition-penalty", .kind = ValueKind::number, .value_name = "R", .help = "make tokens that were there less likely (R > 1)"},
           {.name = "num-beams", .kind = ValueKind::integer, .value_name = "N", .help = "follow the N likeliest continuations side by side (beam search)"},
           {.name = "num-return-sequences", .kind = ValueKind::integer, .value_name = "N", .help = "continuations of each prompt, drawn or of beams", .default_text = "1"},
@@ -92,22 +121,20 @@ GenerationConfig run_generation_config(const Options& options, const FoundModel&
   std::string where = "the call";
   Json json = of_model ? own_config(model, demo, where) : Json::object();
   if (!json.is_object()) throw FormatError(fmt::format("{}: is {}, expected an object", where, json.type_name()));
+  std::vector<std::string> not_known;
   if (options.given("generation-config")) {
-    const Json given = given_config(options.text("generation-config"));
+    const std::string given_text = options.text("generation-config");
+    const Json given = given_config(given_text);
     if (!given.is_object()) throw FormatError(fmt::format("--generation-config: is {}, expected an object", given.type_name()));
+    where = given_text.starts_with('{') ? "--generation-config" : given_text;
+    not_known = parse_generation_config(given.dump(), where).not_known;   // and its values by its name
     json.update(given);
-    where = "--generation-config";
   }
   bool draws = false;
   for (const KeyOption& known : kKeyOptions) {
     if (!options.given(known.option)) continue;
     draws = draws || known.draws;
-    if (find_option(options.command(), known.option)->kind == ValueKind::integer) {
-      json[known.key] = *options.find_integer(known.option);
-    } else {
-      json[known.key] = *options.find_number(known.option);
-    }
-    where = fmt::format("--{}", known.option);
+    json[known.key] = value_of(known, options);
   }
   if (draws) json["do_sample"] = options.find_number("temperature").value_or(1) != 0;
   if (options.flag("greedy")) {
@@ -117,6 +144,7 @@ GenerationConfig run_generation_config(const Options& options, const FoundModel&
   }
   if (options.given("stop")) json["stop_strings"] = stop_of(options.text("stop"));
   GenerationConfig out = parse_generation_config(json.dump(), where);
+  out.not_known = std::move(not_known);
   if (out.do_sample && !out.top_k) out.top_k = kReferenceTopK;
   return out;
 }

@@ -30,6 +30,19 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kNotFollowed = {{{
                                                                                {"forced_decoder_ids", "null"},
                                                                                {"use_mtp", "false"}}};
 
+/// All other keys of transformers' class, and those that its models add.
+constexpr std::string_view kOtherKeys[] = {
+    "do_sample", "renormalize_logits", "remove_invalid_values", "num_beams", "num_return_sequences", "length_penalty", "early_stopping", "max_new_tokens", "max_length",
+    "max_time", "stop_strings", "temperature", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h", "repetition_penalty", "encoder_repetition_penalty",
+    "top_k", "no_repeat_ngram_size", "min_length", "min_new_tokens", "forced_bos_token_id", "suppress_tokens", "begin_suppress_tokens", "forced_eos_token_id",
+    "eos_token_id", "bad_words_ids", "sequence_bias", "exponential_decay_length_penalty", "use_cache", "cache_implementation", "cache_config", "prefill_chunk_size",
+    "output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate", "pad_token_id", "bos_token_id", "decoder_start_token_id",
+    "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "prompt_lookup_num_tokens", "max_matching_ngram_size",
+    "assistant_early_exit", "assistant_lookbehind", "target_lookbehind", "compile_config", "disable_compile", "continuous_batching_config", "low_memory",
+    "transformers_version", "generation_kwargs", "_from_model_config", "_commit_hash", "alignment_heads", "is_multilingual", "lang_to_id", "task_to_id", "language", "task",
+    "no_timestamps_token_id", "prev_sot_token_id", "max_initial_timestamp_index", "return_timestamps", "condition_on_prev_tokens", "compression_ratio_threshold",
+    "logprob_threshold", "no_speech_threshold", "chat_format", "max_window_size"};
+
 class Reader {
  public:
   Reader(const Json& json, const std::string& where) : json_(json), where_(where) {}
@@ -151,6 +164,10 @@ GenerationConfig parse_generation_config(std::string_view text, const std::strin
   }
   for (const auto& [key, idle] : kNotFollowed) {
     if (const Json* v = r.find(key); v != nullptr && *v != Json::parse(idle)) out.not_followed.emplace_back(key);
+  }
+  for (const auto& [key, value] : json.items()) {
+    const bool followed = std::ranges::find(kOtherKeys, key) != std::end(kOtherKeys);
+    if (!followed && std::ranges::none_of(kNotFollowed, [&](const auto& known) { return known.first == key; })) out.not_known.push_back(key);
   }
   return out;
 }

@@ -34,6 +34,7 @@ struct GenerationConfig {
   std::optional<std::pair<std::int64_t, double>> exponential_decay_length_penalty;
   bool renormalize_logits = false, remove_invalid_values = false;
   std::vector<std::string> not_followed;   ///< keys that ask for what is not done here, such as guidance_scale
+  std::vector<std::string> not_known;      ///< keys that transformers does not have either: typing mistakes, or a model's own
 };
 
 /// From the text of a generation_config.json; unknown keys are passed over. `where` names it in errors. Throws FormatError for a value of
