@@ -138,13 +138,16 @@ std::optional<FoundModel> from_cache(const std::string& argument, const HubName&
 
 /// Fetches the config alone.
 FoundModel from_hub(const std::string& argument, const HubName& name, const HubSettings& settings, const Options& options,
-                    Session& session) {
-  const std::string near = did_you_mean(name.repo.id, known_model_names(session.environment));
+                    bool catalog, Session& session) {
+  // Where weights are wanted the catalog was not asked, and a name that it has is no typing mistake.
+  const bool known = !catalog && find_catalog_entry(name.repo.id).has_value();
+  const std::string near = known ? std::string() : did_you_mean(name.repo.id, known_model_names(session.environment));
+  const std::string nowhere = name.asks_revision ? "" : catalog ? " nor the catalog" : known ? " (the catalog has its config alone)" : "";
   const auto hint = [&near](const Error& e) { return near.empty() ? e.hint() : near; };
   if (settings.offline) {
     throw NetworkError(fmt::format("{}: {} in the cache{}, and the network is off ({})", argument,
                                    name.file == "config.json" ? "not" : fmt::format("{} is not", name.file),
-                                   name.asks_revision ? fmt::format(" at revision {}", name.repo.revision) : " nor the catalog",
+                                   name.asks_revision ? fmt::format(" at revision {}", name.repo.revision) : nowhere,
                                    settings.offline_source),
                        near.empty() ? "allow the network once, or name a folder or a config.json" : near);
   }
@@ -158,8 +161,7 @@ FoundModel from_hub(const std::string& argument, const HubName& name, const HubS
   } catch (const RepoNotFoundError& e) {
     throw NotFoundError(e.message(), hint(e));
   } catch (const NetworkError& e) {
-    throw NetworkError(fmt::format("{}: not in the cache{}, and the Hub cannot be asked: {}", argument,
-                                   name.asks_revision ? "" : " nor the catalog", e.message()),
+    throw NetworkError(fmt::format("{}: not in the cache{}, and the Hub cannot be asked: {}", argument, nowhere, e.message()),
                        hint(e));
   }
 }
@@ -265,7 +267,7 @@ FoundModel find_config(const std::string& argument, const spec::SpecLibrary& lib
     throw NotFoundError(fmt::format("{}: no transformers model of that name, but timm has one", argument),
                         "pass --library_name timm");
   }
-  return from_hub(argument, name, settings, options, session);
+  return from_hub(argument, name, settings, options, catalog, session);
 }
 
 }  // namespace
