@@ -129,7 +129,9 @@ std::vector<std::pair<DeviceKey, BudgetArgument>> parse_budgets(const std::vecto
     if (equals == std::string::npos || equals == 0) {
       throw UsageError(fmt::format("--max-memory: '{}' is no device and size, expected <device>=<size>", item.substr(0, 60)), "for example 0=10GiB,cpu=30GiB");
     }
-    const DeviceKey device = device_of_text(item.substr(0, equals));
+    std::string name = item.substr(0, equals);
+    if (policy != DevicePolicy::accelerate && name.starts_with("cuda:")) name.erase(0, 5);   // --device-map's way of writing it
+    const DeviceKey device = device_of_text(name);
     const std::string size = item.substr(equals + 1);
     if (policy != DevicePolicy::accelerate) check_device(device, "--max-memory");
     const std::optional<std::int64_t> bytes = parse_number<std::int64_t>(size);
