@@ -221,6 +221,8 @@ _bigmodel() {
         --top-k) COMPREPLY=(); return ;;
         --top-p) COMPREPLY=(); return ;;
         --min-p) COMPREPLY=(); return ;;
+        --typical-p) COMPREPLY=(); return ;;
+        --no-repeat-ngram-size) COMPREPLY=(); return ;;
         --repetition-penalty) COMPREPLY=(); return ;;
         --num-beams) COMPREPLY=(); return ;;
         --num-return-sequences) COMPREPLY=(); return ;;
@@ -243,6 +245,7 @@ _bigmodel() {
         --threads) COMPREPLY=(); return ;;
         --device-map) COMPREPLY=(); return ;;
         --max-memory) COMPREPLY=(); return ;;
+        --offload-folder) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --class|-c) COMPREPLY=($(compgen -W 'auto base' -- "$cur")); return ;;
         --library-name) COMPREPLY=($(compgen -W 'auto transformers timm' -- "$cur")); return ;;
         --arch-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -253,7 +256,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --typical-p --no-repeat-ngram-size --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --offload-folder --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

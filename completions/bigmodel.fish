@@ -194,6 +194,8 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l temperature -d 'dra
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l top-k -d 'draw from the N likeliest tokens' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l top-p -d 'draw from the likeliest tokens that add up to P' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l min-p -d 'draw from tokens at least P times as likely as the likeliest' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l typical-p -d 'draw from the most typical tokens (nearest to the expected surprise) that add up to P' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l no-repeat-ngram-size -d 'let no N tokens in a row come a second time; 0 lets all' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l repetition-penalty -d 'make tokens that were there less likely (R > 1)' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l num-beams -d 'follow the N likeliest continuations side by side (beam search)' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l num-return-sequences -d 'continuations of each prompt, drawn or of beams' -x
@@ -216,8 +218,9 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l storage-dtype -d 'w
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-pattern -d 'with --storage-dtype: modules whose name the expression is found in are left alone, and all below them' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-classes -d 'with --storage-dtype: the same by class name' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l threads -d 'threads that compute; without it as many as this process may use' -x
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, cuda:0, or JSON such as {"model.layers.0": 0, "": "cpu"}' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l device-map -d 'where weights lie: auto, cpu, disk, cuda:0, JSON such as {"model.layers.0": 0, "": "cpu"}, or a file of it' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-memory -d 'with --device-map auto: how much of each device may be taken, such as 0=20GiB,cpu=8GiB' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l offload-folder -d 'accepted for accelerate\'s sake: weights of "disk" are read from the model\'s own files, and nothing is written' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l check -d 'read all weights first, and refuse NaN and infinite ones by name'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l init-missing -d 'fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s c -l class -d 'which class of the model is meant' -x -a 'auto base'

@@ -300,6 +300,8 @@ _bigmodel() {
             '--top-k[draw from the N likeliest tokens]:N: ' \
             '--top-p[draw from the likeliest tokens that add up to P]:P: ' \
             '--min-p[draw from tokens at least P times as likely as the likeliest]:P: ' \
+            '--typical-p[draw from the most typical tokens (nearest to the expected surprise) that add up to P]:P: ' \
+            '--no-repeat-ngram-size[let no N tokens in a row come a second time; 0 lets all]:N: ' \
             '--repetition-penalty[make tokens that were there less likely (R > 1)]:R: ' \
             '--num-beams[follow the N likeliest continuations side by side (beam search)]:N: ' \
             '--num-return-sequences[continuations of each prompt, drawn or of beams]:N: ' \
@@ -322,8 +324,9 @@ _bigmodel() {
             '*--skip-modules-pattern[with --storage-dtype\: modules whose name the expression is found in are left alone, and all below them]:REGEX: ' \
             '*--skip-modules-classes[with --storage-dtype\: the same by class name]:CLASS: ' \
             '--threads[threads that compute; without it as many as this process may use]:N: ' \
-            '--device-map[where weights lie\: auto, cpu, disk, cuda\:0, or JSON such as {"model.layers.0"\: 0, ""\: "cpu"}]:MAP: ' \
+            '--device-map[where weights lie\: auto, cpu, disk, cuda\:0, JSON such as {"model.layers.0"\: 0, ""\: "cpu"}, or a file of it]:MAP: ' \
             '*--max-memory[with --device-map auto\: how much of each device may be taken, such as 0=20GiB,cpu=8GiB]:DEVICE=SIZE: ' \
+            '--offload-folder[accepted for accelerate'\''s sake\: weights of "disk" are read from the model'\''s own files, and nothing is written]:FOLDER:_files' \
             '--check[read all weights first, and refuse NaN and infinite ones by name]' \
             '--init-missing[fill tensors that the checkpoint lacks as init does, drawn by --seed, instead of refusing it]' \
             {-c,--class}'[which class of the model is meant]:CLASS:(auto base)' \

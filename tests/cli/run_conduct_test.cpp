@@ -27,6 +27,15 @@ RunResult run_merged(const std::vector<std::string>& args) {
   return run_binary(all, {.binary = "/bin/sh"});
 }
 
+std::string llama() { return golden_path("engine/llama-llama3").string(); }
+
+void fails(std::vector<std::string> args, int code, const std::string& words) {
+  args.insert(args.begin(), "run");
+  const RunResult r = run_binary(args);
+  CHECK(r.exit_code == code);
+  CHECK_MESSAGE(r.err.find(words) != std::string::npos, r.err);
+}
+
 }  // namespace
 
 TEST_SUITE("cli/run_conduct") {
@@ -48,6 +57,180 @@ TEST_SUITE("cli/run_conduct") {
     CHECK(r.exit_code == 130);
     CHECK(std::count(r.out.begin(), r.out.end(), ',') > 2);
     CHECK(r.out.starts_with(run_binary({"run", "--ids", "1,49,80", "--max-new-tokens", "2", "--quiet"}).out.substr(0, 5)));
+  }
+
+  TEST_CASE("values out of range are the call's mistake and are told under the option's name") {
+    const auto refused = [](const char* option, const char* value, const std::string& words) {
+      fails({"-p", kPrompt, "--max-new-tokens", "2", fmt::format("--{}={}", option, value)}, 2, fmt::format("--{}: not a valid value, expected {}", option, words));
+    };
+    refused("temperature", "-1", "0 to 1e+30, got -1");
+    refused("top-p", "1.5", "0 to 1, got 1.5");
+    refused("min-p", "-0.5", "0 to 1, got -0.5");
+    refused("typical-p", "2", "0 to 1, got 2");
+    refused("repetition-penalty", "0", "1e-30 to 1e+30, got 0");
+    refused("length-penalty", "101", "-100 to 100, got 101");
+    refused("num-beams", "0", "1 to 1024, got 0");
+    refused("num-return-sequences", "0", "1 to 1000000, got 0");
+    refused("max-time", "-1", "0 to 1e+30, got -1");
+    refused("max-new-tokens", "4000000000000000000", "0 to 1000000000, got 4000000000000000000");
+    refused("context", "9000000000000000000", "0 to 1000000000, got 9000000000000000000");
+    refused("top-k", "-1", "a whole number of 0 or more, got '-1'");
+    refused("seed", "99999999999999999999", "a number below 2^63, got '99999999999999999999'");
+    refused("stop", "[1]", "a list of texts, got [1]");
+    // What a file says wrongly is told under the file's name, whatever options stand beside it.
+    fails({"-p", kPrompt, "--top-k", "3", "--generation-config", R"({"typical_p": 2})"}, 6, "--generation-config: 'typical_p' is 2");
+    const TempFolder folder;
+    const std::string file = folder.write("g.json", R"({"typical_p": 2})").string();
+    fails({"-p", kPrompt, "--generation-config", file}, 6, "g.json: 'typical_p' is 2");
+    const RunResult typo = run_binary({"run", "-p", kPrompt, "--max-new-tokens", "2", "--json", "--generation-config", R"({"typcal_p": 0.5, "pad_token_id": 3})"});
+    CHECK(typo.exit_code == 0);
+    CHECK(Json::parse(typo.out)["warnings"].dump().find("there are no keys typcal_p\"") != std::string::npos);
+  }
+
+  TEST_CASE("typical sampling and repeated n-grams have options of their own") {
+    const auto ids = [](std::vector<std::string> more) {
+      more.insert(more.begin(), {"run", "-p", "Lily", "--max-new-tokens", "30", "--json"});
+      return Json::parse(run_binary(more).out).at("output_ids");
+    };
+    CHECK(ids({"--no-repeat-ngram-size", "1"}) == ids({"--generation-config", R"({"no_repeat_ngram_size": 1})"}));
+    CHECK(ids({"--no-repeat-ngram-size", "1"}) != ids({}));
+    CHECK(ids({"--typical-p", "0.2", "--temperature", "2"}) == ids({"--generation-config", R"({"typical_p": 0.2, "temperature": 2.0, "do_sample": true})"}));
+    CHECK(ids({"--typical-p", "0.2", "--temperature", "2"}) != ids({"--temperature", "2"}));
+  }
+
+  TEST_CASE("what does not fit is told with what would, and that does") {
+    const std::vector<std::string> base = {"run", llama(), "--ids", "1,2,3", "--max-new-tokens", "2"};
+    const auto with = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), base.begin(), base.end());
+      return run_binary(more);
+    };
+    const auto word_after = [](const std::string& text, const std::string& option) {
+      const std::size_t at = text.find("; ") == std::string::npos ? std::string::npos : text.find(option + " ", text.rfind("; "));
+      REQUIRE_MESSAGE(at != std::string::npos, text);
+      const std::size_t from = at + option.size() + 1;
+      return text.substr(from, text.find_first_of(", \n", from) - from);
+    };
+    const RunResult small = with({"--max-memory", "cpu=10KB"});
+    CHECK(small.exit_code == 7);
+    CHECK(small.err.find("--kv-dtype") == std::string::npos);   // no option of run
+    CHECK(with({"--max-memory", word_after(small.err, "--max-memory")}).exit_code == 0);
+    const RunResult far = with({"--context", "100000000", "--max-memory", "cpu=1MB"});
+    CHECK(far.exit_code == 7);
+    const std::string context = word_after(far.err, "--context");
+    CHECK(with({"--context", context, "--max-memory", "cpu=1MB"}).exit_code == 0);
+    CHECK(with({"--context", std::to_string(std::stoll(context) * 11 / 10), "--max-memory", "cpu=1MB"}).exit_code == 7);
+  }
+
+  TEST_CASE("a device map comes from a file, as people write it or as infer-device-map prints it") {
+    const TempFolder folder;
+    const std::vector<std::string> base = {"run", llama(), "--ids", "1,2,3", "--max-new-tokens", "2", "--json", "--device-map"};
+    const auto with = [&](const std::string& map) {
+      std::vector<std::string> args = base;
+      args.push_back(map);
+      return run_binary(args);
+    };
+    const RunResult own = with(folder.write("map.json", R"({"model.layers.0": "disk", "": "cpu", "nope": "cpu"})").string());
+    REQUIRE_MESSAGE(own.exit_code == 0, own.err);
+    CHECK(Json::parse(own.out)["hf_device_map"]["model.layers.0"] == "disk");
+    CHECK(Json::parse(own.out)["warnings"].dump().find("do not match any submodules in the model: ['nope']") != std::string::npos);
+    const RunResult inferred = run_binary({"infer-device-map", llama(), "--max-memory", "cpu=60KB", "--json"});
+    REQUIRE_MESSAGE(inferred.exit_code == 0, inferred.err);
+    const RunResult of_plan = with(folder.write("plan", inferred.out).string());
+    REQUIRE_MESSAGE(of_plan.exit_code == 0, of_plan.err);
+    CHECK(Json::parse(of_plan.out)["hf_device_map"] == Json::parse(inferred.out)["hf_device_map"]);
+    CHECK(Json::parse(of_plan.out)["output_ids"] == Json::parse(own.out)["output_ids"]);
+    const auto refused = [&](const std::string& map, int code, const std::string& words) { fails({llama(), "--ids", "1", "--device-map", map}, code, words); };
+    refused("nothing.json", 3, "nothing.json: cannot open");
+    refused(folder.write("list.json", "[1]").string(), 6, "list.json: expected an object of modules and devices");
+    refused("mps", 8, "device 'mps' can be planned for but not run on");
+    refused("xpu:1", 8, "device 'xpu:1' can be planned for but not run on");
+    refused("balanced", 2, "infer-device-map MODEL --policy balanced --json > map.json");
+    // A card is called the same in both options.
+    fails({llama(), "--ids", "1", "--max-memory", "cuda:99=1GiB,cpu=1GiB"}, 8, "--max-memory: there is no device '99'");
+    // What has no effect says so.
+    const RunResult idle = run_binary({"run", llama(), "--ids", "1", "--max-new-tokens", "1", "--device-map", "disk", "--max-memory", "cpu=1KB", "--offload-folder", (folder / "off").string()});
+    CHECK(idle.exit_code == 0);
+    CHECK(idle.err.find("--max-memory: has no effect beside --device-map") != std::string::npos);
+    CHECK(idle.err.find("--offload-folder: nothing is written there") != std::string::npos);
+    CHECK(!std::filesystem::exists(folder / "off"));
+  }
+
+  TEST_CASE("a plan needs no prompt") {
+    const Json plan = Json::parse(run_binary({"run", llama(), "--plan", "--context", "40", "--json"}).out);
+    const Json with_prompt = Json::parse(run_binary({"run", llama(), "--ids", "1", "--plan", "--context", "40", "--json"}).out);
+    CHECK(plan.at("predicted").at("kv_cache_bytes") == with_prompt.at("predicted").at("kv_cache_bytes"));
+    fails({llama()}, 2, "expected a prompt");
+  }
+
+  TEST_CASE("what would be in vain is said before anything is computed") {
+    const TempFolder folder;
+    const auto refused = [](std::vector<std::string> more, int code, const std::string& words) {
+      more.insert(more.begin(), {"run", "-p", kPrompt});
+      const RunResult r = run_binary(more);
+      CHECK(r.exit_code == code);
+      CHECK_MESSAGE(r.err.find(words) != std::string::npos, r.err);
+      CHECK(r.out.empty());
+    };
+    refused({"--logits", (folder / "no" / "x.safetensors").string()}, 9, "x.safetensors: cannot create");
+    refused({"--logits", folder.path().string()}, 9, "is a folder, expected a file");
+    refused({"--logits", "/dev/full"}, 9, "is a device or a pipe, expected a file");
+    refused({"--system", "Be kind."}, 2, "--system: belongs to --chat");
+    refused({"--pair", "b"}, 2, "--pair: belongs to encoders");
+    CHECK(std::filesystem::is_empty(folder.path()));
+    const RunResult told = run_binary({"run", "-p", kPrompt, "--max-new-tokens", "1", "--logprobs"});
+    CHECK(told.exit_code == 0);
+    CHECK(told.err.find("--logprobs: are printed as JSON only") != std::string::npos);
+  }
+
+  TEST_CASE("a type that nobody described is told by name, and so is what a checkpoint has too much of") {
+    const TempFolder folder;
+    std::filesystem::copy(llama(), folder / "typo");
+    folder.write("typo/config.json", R"({"model_type": "lama"})");
+    fails({(folder / "typo").string(), "--ids", "1"}, 6, "unknown model type 'lama'; known types near it: llama");
+    std::filesystem::copy(llama(), folder / "fewer");
+    std::ifstream in(llama() + "/config.json");
+    Json config = Json::parse(in);
+    const auto layers = config["num_hidden_layers"].get<int>();
+    config["num_hidden_layers"] = layers - 1;
+    folder.write("fewer/config.json", config.dump());
+    const RunResult r = run_binary({"run", (folder / "fewer").string(), "--ids", "1", "--max-new-tokens", "1", "--json"});
+    CHECK(r.exit_code == 0);
+    CHECK(Json::parse(r.out)["warnings"].dump().find(fmt::format("tensors of the checkpoint are not used: model.layers.{}.", layers - 1)) != std::string::npos);
+    // The config of a catalog entry is known; it is the files that are not here.
+    fails({"gpt2", "-p", "a", "--offline"}, 5, "gpt2: not in the cache (the catalog has its config alone)");
+  }
+
+  TEST_CASE("a file that is written to while its weights are streamed ends the run") {
+    const TempFolder folder;
+    std::filesystem::copy(llama(), folder / "m");
+    const auto start = std::chrono::steady_clock::now();
+    bool written = false;
+    // No signal: only a moment in which to write.
+    const RunResult r = run_binary({"run", (folder / "m").string(), "--ids", "1,2", "--max-new-tokens", "1000000000", "--device-map", "disk"}, {.signal_number = 15, .signal_when = [&] {
+      const auto now = std::chrono::steady_clock::now() - start;
+      if (!written && now > std::chrono::milliseconds(300)) {
+        std::fstream file(folder / "m" / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(-4, std::ios::end);
+        file.write("abcd", 4);
+        written = true;
+      }
+      return now > std::chrono::seconds(20);
+    }});
+    CHECK(r.exit_code == 9);
+    CHECK_MESSAGE(r.err.find("model.safetensors: was changed while it was being read") != std::string::npos, r.err);
+  }
+
+  TEST_CASE("models that do not generate print their plan first and what came of it last") {
+    const TempFolder folder;
+    folder.write("c/config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+      "intermediate_size": 64, "max_position_embeddings": 32})");
+    REQUIRE(run_binary({"init", (folder / "c/config.json").string(), "--class", "auto", "-o", (folder / "m").string()}).exit_code == 0);
+    const RunResult r = run_merged({"run", (folder / "m").string(), "--ids", "2,5,3"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out.starts_with("plan: weights "));
+    const std::size_t answer = r.out.find("last_hidden_state"), note = r.out.find("; computed in ");
+    CHECK(answer != std::string::npos);
+    CHECK_MESSAGE((note != std::string::npos && note > answer), r.out);
   }
 }
 

@@ -221,7 +221,7 @@ TEST_SUITE("cli/run") {
     fails({llama(), "--ids", "1", "--device-map", "{\"\": 99}"}, 8, "--device-map: there is no device '99'");
     fails({llama(), "--ids", "1", "--device-map", "cuda:99"}, 8, "--device-map: there is no device 'cuda:99'");
     fails({llama(), "--ids", "1", "--device-map", "{\"model.norm\": \"mps\", \"\": \"cpu\"}"}, 8, "can be planned for but not run on");
-    fails({llama(), "--ids", "1", "--device-map", "gpu"}, 2, "expected auto, cpu, disk, cuda:0 or a JSON object");
+    fails({llama(), "--ids", "1", "--device-map", "gpu"}, 2, "expected auto, cpu, disk, cuda:0, a JSON object or a file of it");
     fails({llama(), "--ids", "1", "--max-memory", "99=1GiB,cpu=1GiB"}, 8, "--max-memory: there is no device '99'");
     fails({llama(), "--ids", "1", "--device-map", "{\"model\": \"cpu\"}"}, 2, "says nothing of 'lm_head");
     // A module that is none does no harm, and a context beyond the model's is the user's to choose: both are told.

@@ -9,6 +9,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/tensor_file.h"
 #include "commands/run_chat.h"
+#include "commands/run_checks.h"
 #include "commands/run_encoder.h"
 #include "commands/run_events.h"
 #include "commands/run_generator.h"
@@ -110,6 +111,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
   }
   RunPlan plan = plan_run(model, options, size, session);
   if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
+  check_memory(plan, options, session.notes);
   session.notes.note(plan_line(plan));
   load_run_model(model, plan.map, session);
   result.describe(model, std::move(plan));
@@ -119,7 +121,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
   const bool one = batches.size() == 1 && batches.front().rows * config.num_return_sequences == 1 && !input.many;
   const bool pieces = format == "text" && one;
   for (const TokenBatch& batch : batches) {
-    generator.run(*model.loaded, batch, pieces ? Generator::Shown::pieces : format == "jsonl" ? Generator::Shown::events : Generator::Shown::nothing);
+    generator.run(model, batch, pieces ? Generator::Shown::pieces : format == "jsonl" ? Generator::Shown::events : Generator::Shown::nothing);
   }
   if (options.given("logits")) write_tensor_file(options.text("logits"), {{"logits", result.generated.logits}});
   if (format == "jsonl") {
@@ -133,6 +135,7 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
     if (!tokenizer && !one) {
       for (const auto& ids : result.generated.ids) session.out.line(fmt::format("{}", fmt::join(ids, ",")));
     }
+    session.out.flush();   // the note comes last
     session.notes.note(run_summary(result));
   }
   return ExitStatus::done;
@@ -145,6 +148,10 @@ ExitStatus run(const Options& options, Session& session) {
   std::optional<RunInput> input = read_run_input(options, chat ? &*chat : nullptr, kPadId, model.is_demo() ? nullptr : &*model.found.folder, session.notes);
   const bool talks = !input && options.flag("chat");
   if (talks && options.flag("plan")) throw UsageError("--plan: a conversation has no size, expected a prompt", "give --prompt, and --context for its length");
+  if (!input && !talks && options.flag("plan") && !model.is_demo()) {
+    session.notes.note("no prompt: the plan is for one of a single token");
+    input.emplace().ids = pad_left({{kPadId}}, kPadId);
+  }
   if (!input && !talks) {
     if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file, --input and --chat");
     session.notes.note(fmt::format("no prompt: \"{}\"", kDemoPrompt));
@@ -152,6 +159,8 @@ ExitStatus run(const Options& options, Session& session) {
   }
   std::optional<tokenizer::Tokenizer> tokenizer;
   if (talks || !input->texts.empty()) tokenizer = run_tokenizer(model);
+  check_idle_options(options, generates(model.graph), session.notes);
+  if (options.given("logits")) check_output_file(options.text("logits"));
   const bool pair = is_encoder_decoder(model.graph);
   const bool tensors = input && !input->tensors.empty();
   if (!generates(model.graph) || (tensors && (!pair || input->tensors.contains("decoder_input_ids")))) {
@@ -161,6 +170,10 @@ ExitStatus run(const Options& options, Session& session) {
   const GenerationConfig config = run_generation_config(options, model.found, model.is_demo(), tokenizer.has_value());
   if (!config.not_followed.empty()) {
     model.warnings.push_back(fmt::format("generation_config.json asks for {}, which is not followed", fmt::join(config.not_followed, ", ")));
+    session.notes.warning(model.warnings.back());
+  }
+  if (!config.not_known.empty()) {
+    model.warnings.push_back(fmt::format("--generation-config: there are no keys {}", fmt::join(config.not_known, ", ")));
     session.notes.warning(model.warnings.back());
   }
   if (!config.stop_strings.empty() && !tokenizer) throw UsageError("--stop: token ids in and out have no text, expected a text prompt");

@@ -92,7 +92,7 @@ ExitStatus converse(RunModel& model, const GenerationConfig& config, const std::
     }
     result.describe(model, plan);
     if (events) print_start_event(result, model.loaded->graph(), session.out);
-    generator.run(*model.loaded, prompt, events ? Generator::Shown::events : Generator::Shown::pieces);
+    generator.run(model, prompt, events ? Generator::Shown::events : Generator::Shown::pieces);
     session.out.flush();
     if (events) print_done_event(result, model.loaded->graph(), session.out);
     messages.push_back({{"role", "assistant"}, {"content", result.texts.front()}});

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/tensor_file.h"
+#include "commands/run_checks.h"
 #include "commands/run_generator.h"
 #include "render/json_text.h"
 
@@ -67,9 +69,14 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
   }
   RunPlan plan = plan_run(model, options, {tokens, tokens, rows}, session);
   if (options.flag("plan")) return show_plan(model, std::move(plan), options, session.out);
+  check_memory(plan, options, session.notes);
+  session.notes.note(plan_line(plan));
   load_run_model(model, plan.map, session);
   result.describe(model, std::move(plan));
+  const auto start = std::chrono::steady_clock::now();
   result.outputs = infer(*model.loaded, inputs, session.work);
+  result.generated.prefill_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (model.loaded->placement().disk_bytes > 0) model.files.check();
   if (options.given("logits")) write_tensor_file(options.text("logits"), result.outputs);
   source.tokenizer = tokenizer ? &*tokenizer : nullptr;
   source.input_ids = inputs.contains("input_ids") ? inputs.at("input_ids") : Tensor();
@@ -83,6 +90,7 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
     for (const auto& [name, tensor] : result.outputs) session.out.line(summary_line(name, tensor));
   }
   for (const std::string& line : answer_lines(result.answers)) session.out.line(line);
+  session.out.flush();   // the note comes last
   session.notes.note(run_summary(result));
   return ExitStatus::done;
 }

@@ -43,7 +43,7 @@ RunSize Generator::size(const TokenBatch& prompt) const {
   return out;
 }
 
-void Generator::run(LoadedModel& model, const TokenBatch& prompt, Shown shown) {
+void Generator::run(RunModel& model, const TokenBatch& prompt, Shown shown) {
   const auto first = static_cast<std::int64_t>(result_.generated.ids.size());
   std::vector<std::vector<std::int64_t>> tokens = tokens_of(prompt);
   GenerateOptions generation = generate_options(config_, options_, prompt, new_token_limit(config_, options_, prompt.length));
@@ -56,8 +56,10 @@ void Generator::run(LoadedModel& model, const TokenBatch& prompt, Shown shown) {
       texts.emplace_back(*tokenizer_, prompt.encoder_input.empty() ? tokens[static_cast<std::size_t>(r / generation.return_sequences)] : std::vector<std::int64_t>{});
     }
   }
+  const bool streams = model.loaded->placement().disk_bytes > 0;
   std::int64_t written = 0;
   generation.on_token = [&](std::int64_t row, std::int64_t id, float logprob) {
+    if (streams) model.files.check();
     const std::string piece = tokenizer_ ? texts[static_cast<std::size_t>(row)].step(id) : std::string();
     if (shown == Shown::events) {
       print_token_event({first + row, id, tokenizer_ ? std::optional(piece) : std::nullopt, generation.logprobs ? std::optional(logprob) : std::nullopt}, session_.out);
@@ -66,7 +68,7 @@ void Generator::run(LoadedModel& model, const TokenBatch& prompt, Shown shown) {
       session_.out.flush();
     }
   };
-  GenerateResult part = generate(model, prompt, generation);
+  GenerateResult part = generate(*model.loaded, prompt, generation);
   GenerateResult& all = result_.generated;
   for (Continuation& text : texts) {
     const std::string rest = text.finish();

@@ -23,7 +23,8 @@ class Generator {
 
   enum class Shown { pieces, nothing, events };
   /// `pieces` writes the text of one row as it comes (with one row only), `events` a line of JSON for each token.
-  void run(LoadedModel& model, const TokenBatch& prompt, Shown shown);
+  /// Throws what generate() throws, and IoError where files that weights are streamed from change.
+  void run(RunModel& model, const TokenBatch& prompt, Shown shown);
 
  private:
   const GenerationConfig& config_;

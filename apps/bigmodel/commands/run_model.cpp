@@ -2,9 +2,12 @@
 #include "commands/run_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "bigmodel/checkpoint/random_tensors.h"
@@ -15,6 +18,8 @@
 #include "bigmodel/engine/auto_device_map.h"
 #include "bigmodel/engine/weight_quantization.h"
 #include "bigmodel/io/json.h"
+#include "bigmodel/model/compare_tensors.h"
+#include "bigmodel/planning/check_device_map.h"
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
 #include "commands/device_map_arguments.h"
@@ -30,6 +35,12 @@ FoundModel demo_model() {
   out.place = "the demo model of the program";
   out.config = parse_config(demo_file("config.json"), "config.json of the demo model");
   return out;
+}
+
+/// Of --context. More would not be numbers of tokens, and their bytes no 64-bit numbers.
+void check_context(const Options& options) {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  if (const auto context = options.find_integer("context"); context && *context > kMost) throw UsageError(fmt::format("--context: not a valid value, expected 0 to {}, got {}", kMost, *context));
 }
 
 int thread_count(const Options& options) {
@@ -58,6 +69,57 @@ DType run_dtype(const Options& options, RunModel& model) {
   return model.graph.stored_dtype.value_or(DType::float32);
 }
 
+/// The smallest number from `low` on, to a thousandth, that fits, where `high` does.
+template <typename Fits>
+std::int64_t smallest(std::int64_t low, std::int64_t high, const Fits& fits) {
+  while (high - low > high / 1000) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (fits(middle) ? high : low) = middle;
+  }
+  return high;
+}
+
+/// Changes of the call that were tried and make it fit.
+std::string what_fits(const RunModel& model, const AutoMapRequest& request, const RunSize& size) {
+  const auto fits = [&](const AutoMapRequest& r) {
+    try {
+      auto_device_map(model.planned(), r);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  std::vector<std::string> out;
+  const auto holds = [&](std::int64_t tokens) {
+    AutoMapRequest r = request;
+    r.context = tokens;
+    return fits(r);
+  };
+  if (size.tokens > size.prompt_tokens && holds(size.prompt_tokens)) {
+    // The largest that holds: what is below it does as well.
+    std::int64_t low = size.prompt_tokens, high = size.tokens;
+    while (high - low > std::max<std::int64_t>(low / 1000, 1)) {
+      const std::int64_t middle = low + (high - low) / 2;
+      (holds(middle) ? low : high) = middle;
+    }
+    if (low > size.prompt_tokens) out.push_back(fmt::format("--context {}", low));
+  }
+  const auto with_ram = [&](std::int64_t bytes) {
+    AutoMapRequest r = request;
+    r.ram_bytes = bytes;
+    return fits(r);
+  };
+  constexpr std::int64_t kMost = std::int64_t{1} << 50, kMiB = 1 << 20;
+  std::int64_t high = std::max<std::int64_t>(request.ram_bytes, kMiB);
+  while (high < kMost && !with_ram(high)) high *= 2;
+  if (high < kMost) {
+    const std::int64_t bytes = smallest(std::max<std::int64_t>(request.ram_bytes, 0), high, with_ram) + model.cast_bytes;
+    out.push_back(fmt::format("--max-memory cpu={}MiB", (bytes + kMiB - 1) / kMiB));
+  }
+  if (out.empty()) return "a shorter prompt, fewer sequences at once, or a narrower --dtype";
+  return fmt::format("{} would fit", fmt::join(out, ", or "));
+}
+
 /// Accelerators and RAM as far as --max-memory or the machine goes, then disk.
 DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize& size) {
   AutoMapRequest request = map_request(model, size);
@@ -76,7 +138,27 @@ DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize&
   }
   request.ram_bytes = std::max<std::int64_t>(ram - model.cast_bytes, 0);
   request.speeds = model.devices->with_stated(std::move(speeds));
-  return auto_device_map(model.planned(), request);
+  try {
+    return auto_device_map(model.planned(), request);
+  } catch (const CapacityError& e) {
+    throw CapacityError(e.message(), what_fits(model, request, size));
+  }
+}
+
+/// --device-map as it was given, where it is no single word that run_device_map knows: JSON, or a file of it.
+std::optional<DeviceMap> given_map(const Options& options) {
+  constexpr std::array<std::string_view, 3> kWords = {"auto", "cpu", "disk"};
+  constexpr std::array<std::string_view, 8> kAccelerators = {"cuda", "mps", "xpu", "npu", "hpu", "mlu", "musa", "sdaa"};   // accelerate's
+  constexpr std::array<std::string_view, 3> kPolicies = {"balanced", "balanced_low_0", "sequential"};
+  const std::string text = options.text("device-map");
+  const auto is_one_of = [](const auto& list, std::string_view word) { return std::ranges::find(list, word) != list.end(); };
+  if (text.starts_with('{')) return parse_device_map(parse_json(text, "--device-map"), "--device-map");
+  const bool number = text.find_first_not_of("0123456789") == std::string::npos;
+  if (number || is_one_of(kWords, text) || is_one_of(kAccelerators, std::string_view(text).substr(0, text.find(':')))) return std::nullopt;
+  std::error_code error;
+  if (text.ends_with(".json") || std::filesystem::is_regular_file(text, error)) return parse_device_map(read_json_file(text), text);
+  throw UsageError(fmt::format("--device-map: expected auto, cpu, disk, cuda:0, a JSON object or a file of it, got '{}'", text.substr(0, 60)),
+                   is_one_of(kPolicies, text) ? fmt::format("make that map first: bigmodel infer-device-map MODEL --policy {} --json > map.json", text) : "");
 }
 
 /// --storage-dtype, and what it makes of the model.
@@ -111,6 +193,17 @@ void plan_casting(RunModel& model, const Options& options) {
 /// Whether a router below sends tokens to experts. Layers that are alike are one template.
 bool has_routers(const ModuleTemplate& module) {
   return (module.block && module.block->kind == "moe") || std::ranges::any_of(module.children, [](const ModuleChild& child) { return has_routers(*child.module); });
+}
+
+/// What the checkpoint has and the model does not, such as the layers behind those that its config counts; empty without.
+std::string unused_tensors(const RunModel& model) {
+  if (model.quantization.kind != QuantizationMethod::Kind::none || model.is_demo()) return {};
+  const std::vector<CheckpointTensor>& there = model.checkpoint->tensors;
+  std::size_t wanted = 0;
+  for_each_tensor(model.graph, [&](const TensorVisit&) { ++wanted; });
+  if (there.size() <= wanted) return {};   // too many would mean too few elsewhere, which loading refuses
+  const std::vector<std::string> names = compare_tensors(model.graph, std::vector<TensorInfo>(there.begin(), there.end())).unexpected;
+  return names.empty() ? std::string() : fmt::format("{} tensors of the checkpoint are not used: {}", names.size(), listed(names, 5));
 }
 
 /// Refuses a checkpoint with NaN or infinite values.
@@ -173,15 +266,20 @@ std::vector<OptionSpec> placement_option_rows() {
       {.name = "device-map",
        .kind = ValueKind::text,
        .value_name = "MAP",
-       .help = "where weights lie: auto, cpu, disk, cuda:0, or JSON such as {\"model.layers.0\": 0, \"\": \"cpu\"}",
+       .help = "where weights lie: auto, cpu, disk, cuda:0, JSON such as {\"model.layers.0\": 0, \"\": \"cpu\"}, or a file of it",
        .default_text = "auto",
-       .more = "auto keeps on GPUs, then in RAM, what fits beside caches and activations, and streams the rest, spread evenly between. Where a map names a "
+       .more = "auto keeps on GPUs, then in RAM, what fits beside caches and activations, and streams the rest, spread evenly between. A file may be what "
+               "bigmodel infer-device-map --json printed. Where a map names a "
                "GPU, it computes what lies on cpu and disk as well; modules for which there are no kernels are left to the processor, and named."},
       {.name = "max-memory",
        .kind = ValueKind::text,
        .value_name = "DEVICE=SIZE",
        .help = "with --device-map auto: how much of each device may be taken, such as 0=20GiB,cpu=8GiB",
        .list = ListStyle::commas},
+      {.name = "offload-folder",
+       .kind = ValueKind::path,
+       .value_name = "FOLDER",
+       .help = "accepted for accelerate's sake: weights of \"disk\" are read from the model's own files, and nothing is written"},
       {.name = "check",
        .help = "read all weights first, and refuse NaN and infinite ones by name",
        .more = "They are read once more than the run needs."},
@@ -193,6 +291,7 @@ std::vector<OptionSpec> placement_option_rows() {
 }
 
 RunModel find_run_model(const Options& options, Session& session) {
+  check_context(options);
   RunModel out;
   out.library = load_descriptions(options, session);
   if (options.given("MODEL")) {
@@ -206,7 +305,9 @@ RunModel find_run_model(const Options& options, Session& session) {
   if (!out.is_demo() && !out.found.folder) {
     throw NotFoundError(fmt::format("{}: only its config is known, there are no weights", out.found.argument), "name a folder with a checkpoint");
   }
-  out.graph = build_graph(*out.library, out.found, {.class_name = options.text("class")}, session);
+  // A graph made of a checkpoint's names has no roles: the type that nobody described is what is wrong.
+  out.graph = out.library->has(out.found.config.model_type) ? build_graph(*out.library, out.found, {.class_name = options.text("class")}, session)
+                                                            : build_meta_graph(*out.library, out.found.config, {.class_name = options.text("class")});
   out.sliceable = sliceable_weights(out.graph);
   if (out.quantization.kind != QuantizationMethod::Kind::none) {
     session.notes.note(fmt::format("weights quantised by '{}' are run as the values that they stand for; activations are not quantised", out.found.config.quantization_method));
@@ -214,6 +315,11 @@ RunModel find_run_model(const Options& options, Session& session) {
   out.warnings = model_warnings(out.found, out.graph);
   for (const std::string& warning : out.warnings) session.notes.warning(warning);
   out.checkpoint = open_checkpoint(out.is_demo() ? out.demo->path() : *out.found.folder);
+  out.files = ReadFiles(*out.checkpoint);
+  if (std::string warning = unused_tensors(out); !warning.empty()) {
+    session.notes.warning(warning);
+    out.warnings.push_back(std::move(warning));
+  }
   for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
   out.dtype = run_dtype(options, out);
   if (options.given("quantize")) {
@@ -229,6 +335,14 @@ RunModel find_run_model(const Options& options, Session& session) {
   for (std::size_t i = noted; i < out.warnings.size(); ++i) session.notes.warning(out.warnings[i]);
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
+  out.given_map = given_map(options);
+  // plan_run looks at maps that stand in the call.
+  if (out.given_map && !options.text("device-map").starts_with('{')) {
+    if (std::string warning = check_device_map(out.graph, *out.given_map).warning(); !warning.empty()) {
+      session.notes.warning(warning);
+      out.warnings.push_back(std::move(warning));
+    }
+  }
   out.pool = std::make_unique<ThreadPool>(thread_count(options));
   if (const std::string map = options.text("device-map"); map != "cpu" && map != "disk") out.devices = std::make_unique<RunDevices>();
   return out;
@@ -244,14 +358,7 @@ DeviceMap run_device_map(const RunModel& model, const Options& options, const Ru
   const std::string text = options.text("device-map");
   if (text == "auto") return auto_map(options, model, size);
   if (text == "cpu" || text == "disk") return {{"", text}};
-  DeviceMap map;
-  if (text.starts_with('{')) {
-    map = parse_device_map(parse_json(text, "--device-map"), "--device-map");
-  } else if (text == "cuda" || text.starts_with("cuda:") || (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos)) {
-    map = {{"", text}};
-  } else {
-    throw UsageError(fmt::format("--device-map: expected auto, cpu, disk, cuda:0 or a JSON object, got '{}'", text.substr(0, 60)));
-  }
+  const DeviceMap map = model.given_map ? *model.given_map : DeviceMap{{"", text}};
   model.devices->needed(map);
   return map;
 }
@@ -274,6 +381,7 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   }
   model.loaded = load_checkpoint_and_dispatch(std::move(model.graph), std::move(*model.checkpoint), dispatch);
   model.checkpoint.reset();
+  model.files.check();
   model.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   session.progress.clear();
   if (const std::vector<std::string>& made = model.loaded->weights().initialised(); !made.empty()) {

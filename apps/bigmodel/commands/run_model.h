@@ -11,6 +11,7 @@
 #include "bigmodel/tokenizer/tokenizer.h"
 #include "commands/demo_model.h"
 #include "commands/model_argument.h"
+#include "commands/read_files.h"
 #include "commands/run_devices.h"
 
 namespace bigmodel::app {
@@ -30,6 +31,8 @@ struct RunModel {
   std::unique_ptr<spec::SpecLibrary> library;
   std::optional<DemoCheckpoint> demo;        ///< where no MODEL is named
   std::optional<Checkpoint> checkpoint;      ///< until it is loaded
+  ReadFiles files;                           ///< of it
+  std::optional<DeviceMap> given_map;        ///< --device-map as JSON, in the call or in a file
   QuantizationMethod quantization;           ///< of the checkpoint
   MetaGraph graph;                           ///< until it is loaded
   DType dtype = DType::float32;

@@ -105,7 +105,7 @@ std::string run_summary(const RunResult& result) {
                        result.placement.sliced_bytes == 0 ? "" : fmt::format(" (of {} of them the rows and experts that it wants)", format_binary(result.placement.sliced_bytes)),
                        format_binary(result.placement.slot_bytes));
   }
-  if (g.ids.empty()) return out;
+  if (g.ids.empty()) return g.prefill_s > 0 ? fmt::format("{}; computed in {:.0f} ms", out, g.prefill_s * 1e3) : out;
   std::size_t longest = 0;
   for (const auto& prompt : result.prompt_ids) longest = std::max(longest, prompt.size());
   out += fmt::format("; prompt of {} in {:.0f} ms", longest, g.prefill_s * 1e3);
