@@ -4,9 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <bit>
 #include <cmath>
 #include <random>
 #include <vector>
+
+#include "bigmodel/ops/widen.h"
 
 using namespace bigmodel;
 using namespace bigmodel::ops;
@@ -53,62 +56,94 @@ double by_definition(const AttentionInput& in, const AttentionRule& rule, std::i
   return sum / total;
 }
 
+/// Towards zero: any two bytes will do.
+std::uint16_t cut_to(DType kept, float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (kept == DType::bfloat16) return static_cast<std::uint16_t>(bits >> 16);
+  const std::uint32_t scaled = std::bit_cast<std::uint32_t>(std::abs(value) * 0x1p-112f) >> 13;
+  return static_cast<std::uint16_t>((bits >> 16 & 0x8000u) | scaled);
+}
+
+/// The values as `kept` stores them; `values` become what those stand for.
+std::vector<std::uint16_t> rounded(std::vector<float>& values, DType kept) {
+  std::vector<std::uint16_t> out;
+  if (kept == DType::float32) return out;
+  for (const float v : values) out.push_back(cut_to(kept, v));
+  widen({kept, {}, reinterpret_cast<const std::byte*>(out.data())}, 0, static_cast<std::int64_t>(values.size()), values.data());
+  return out;
+}
+
+void check_all_rules(std::int64_t keys, DType kept) {
+  AttentionInput in;
+  in.batch = 2;
+  in.queries = 9;
+  in.keys = keys;
+  in.capacity = keys + 4;
+  in.heads = 6;
+  in.kv_heads = 2;
+  in.head_dim = 20;
+  in.value_dim = 13;
+  in.first_query = in.keys - in.queries;
+  const auto floats = [](std::int64_t count, unsigned seed) { return random_floats(static_cast<std::size_t>(count), seed); };
+  const std::vector<float> q = floats(in.batch * in.queries * in.heads * in.head_dim, 1);
+  std::vector<float> k = floats(in.batch * in.kv_heads * in.capacity * in.head_dim, 2);
+  std::vector<float> v = floats(in.batch * in.kv_heads * in.capacity * in.value_dim, 3);
+  const std::vector<std::uint16_t> small_k = rounded(k, kept), small_v = rounded(v, kept);
+  const std::vector<float> sinks = floats(in.heads, 4);
+  const std::vector<float> key_bias = floats(in.batch * in.heads * in.keys, 5);
+  const std::vector<float> bias = floats(in.heads * in.queries * in.keys, 6);
+  std::vector<std::uint8_t> valid(static_cast<std::size_t>(in.batch * in.keys), 1);
+  for (std::size_t i = 0; i < 14; ++i) valid[i] = 0;
+  in.q = q.data();
+  in.k = k.data();
+  in.v = v.data();
+  std::vector<AttentionRule> rules(9);
+  for (AttentionRule& r : rules) r.scale = 0.3F;
+  rules[1].causal = false;
+  rules[2].window = 4;
+  rules[3].causal = false;
+  rules[3].window = 3;
+  rules[3].window_ahead = 2;
+  rules[4].chunk = 5;
+  rules[5].soft_cap = 2.0F;
+  rules[5].sinks = sinks.data();
+  rules[6].key_bias = key_bias.data();
+  rules[6].bias = bias.data();
+  rules[7].key_valid = valid.data();
+  rules[8].key_valid = valid.data();
+  rules[8].spread_when_blind = true;
+  ThreadPool pool(2);
+  for (const CpuIsa isa : usable_cpu_isas()) {
+    for (std::size_t n = 0; n < rules.size(); ++n) {
+      CAPTURE(to_string(isa));
+      CAPTURE(n);
+      std::vector<float> out(static_cast<std::size_t>(in.batch * in.queries * in.heads * in.value_dim), 7.0F);
+      AttentionInput stored = in;
+      if (kept != DType::float32) {
+        stored.k = reinterpret_cast<const float*>(small_k.data());
+        stored.v = reinterpret_cast<const float*>(small_v.data());
+      }
+      attention({&pool, isa}, stored, rules[n], out.data(), kept);
+      double off = 0;
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(out.size()); ++i) {
+        const std::int64_t row = i / in.value_dim / in.heads;
+        const double want = by_definition(in, rules[n], row / in.queries, row % in.queries, i / in.value_dim % in.heads, i % in.value_dim);
+        off = std::max(off, std::abs(out[static_cast<std::size_t>(i)] - want));
+      }
+      CHECK(off < 3e-6);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_SUITE("ops/attention") {
-  TEST_CASE("every rule, on every instruction set") {
-    AttentionInput in;
-    in.batch = 2;
-    in.queries = 9;
-    in.keys = 21;
-    in.capacity = 25;
-    in.heads = 6;
-    in.kv_heads = 2;
-    in.head_dim = 20;
-    in.value_dim = 13;
-    in.first_query = in.keys - in.queries;
-    const auto floats = [](std::int64_t count, unsigned seed) { return random_floats(static_cast<std::size_t>(count), seed); };
-    const std::vector<float> q = floats(in.batch * in.queries * in.heads * in.head_dim, 1);
-    const std::vector<float> k = floats(in.batch * in.kv_heads * in.capacity * in.head_dim, 2);
-    const std::vector<float> v = floats(in.batch * in.kv_heads * in.capacity * in.value_dim, 3);
-    const std::vector<float> sinks = floats(in.heads, 4);
-    const std::vector<float> key_bias = floats(in.batch * in.heads * in.keys, 5);
-    const std::vector<float> bias = floats(in.heads * in.queries * in.keys, 6);
-    std::vector<std::uint8_t> valid(static_cast<std::size_t>(in.batch * in.keys), 1);
-    for (std::size_t i = 0; i < 14; ++i) valid[i] = 0;
-    in.q = q.data();
-    in.k = k.data();
-    in.v = v.data();
-    std::vector<AttentionRule> rules(9);
-    for (AttentionRule& r : rules) r.scale = 0.3F;
-    rules[1].causal = false;
-    rules[2].window = 4;
-    rules[3].causal = false;
-    rules[3].window = 3;
-    rules[3].window_ahead = 2;
-    rules[4].chunk = 5;
-    rules[5].soft_cap = 2.0F;
-    rules[5].sinks = sinks.data();
-    rules[6].key_bias = key_bias.data();
-    rules[6].bias = bias.data();
-    rules[7].key_valid = valid.data();
-    rules[8].key_valid = valid.data();
-    rules[8].spread_when_blind = true;
-    ThreadPool pool(2);
-    for (const CpuIsa isa : usable_cpu_isas()) {
-      for (std::size_t n = 0; n < rules.size(); ++n) {
-        CAPTURE(to_string(isa));
-        CAPTURE(n);
-        std::vector<float> out(static_cast<std::size_t>(in.batch * in.queries * in.heads * in.value_dim), 7.0F);
-        attention({&pool, isa}, in, rules[n], out.data());
-        double off = 0;
-        for (std::int64_t i = 0; i < static_cast<std::int64_t>(out.size()); ++i) {
-          const std::int64_t row = i / in.value_dim / in.heads;
-          const double want = by_definition(in, rules[n], row / in.queries, row % in.queries, i / in.value_dim % in.heads, i % in.value_dim);
-          off = std::max(off, std::abs(out[static_cast<std::size_t>(i)] - want));
-        }
-        CHECK(off < 3e-6);
-      }
+  TEST_CASE("every rule, on every instruction set") { check_all_rules(21, DType::float32); }
+
+  TEST_CASE("keys and values that are kept in two bytes give what the values that they stand for give") {
+    for (const DType kept : {DType::bfloat16, DType::float16}) {
+      CAPTURE(name(kept));
+      for (const std::int64_t keys : {21, 300}) check_all_rules(keys, kept);
     }
   }
 }

@@ -15,7 +15,7 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   out.special_dtypes = request.special_dtypes;
   out.cache.context = std::max<std::int64_t>(request.context, 1);
   out.cache.batch = std::max<std::int64_t>(request.batch, 1);
-  out.cache.format = *kv_format(request.accelerator_bytes.empty() ? DType::float32 : request.cache_dtype);
+  out.cache.format = *kv_format(request.accelerator_bytes.empty() ? request.processor_cache_dtype : request.cache_dtype);
   out.cache.model_dtype = request.dtype;
   out.cache.engine = CacheEngine::bigmodel;
   out.saved_only = true;

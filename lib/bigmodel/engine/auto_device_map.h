@@ -19,6 +19,7 @@ struct AutoMapRequest {
   std::vector<std::string> sliceable;  ///< weights that the processor brings in slices (sliceable_weights of the graph)
   TierSpeeds speeds;                   ///< that decide between devices
   DType cache_dtype = DType::float32;  ///< of keys and values on accelerators
+  DType processor_cache_dtype = DType::float32;   ///< of those in RAM; where accelerators take part, only theirs is counted
   std::int64_t ram_bytes = 0;          ///< for weights, caches, activations and streaming slots
   std::int64_t context = 1;            ///< tokens of each sequence, prompt and new ones
   std::int64_t prompt = 0;             ///< tokens of each sequence in the first pass, which is one; 0: `context`
@@ -26,7 +27,7 @@ struct AutoMapRequest {
 };
 
 /// What this engine keeps, as planning counts it: weights in the request's dtype without the buffers that it computes, caches as
-/// CacheEngine::bigmodel in float32. Parts as fine as tensors; callers that
+/// CacheEngine::bigmodel. Parts as fine as tensors; callers that
 /// keep classes whole name them.
 PlacementRequest engine_placement(const AutoMapRequest& request);
 

@@ -62,11 +62,11 @@ class Cache {
   std::int64_t columns_ = 0;
 };
 
-/// Keys and values of one attention, [batch, kv_heads, capacity, dim], in RAM (float32) or on an accelerator. Has room for what is expected
+/// Keys and values of one attention, [batch, kv_heads, capacity, dim], in RAM or on an accelerator. Has room for what is expected
 /// from the start (up to kMostReserved tokens more than there are), else grows by half when full.
 class KeyValueState : public MixerState {
  public:
-  /// `dtype`: float32, or what the accelerator's kernels take.
+  /// `dtype`: float32, bfloat16 or float16.
   KeyValueState(std::int64_t batch, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim, const Device& device = cpu_device(), DType dtype = DType::float32)
       : batch_(batch), kv_heads_(kv_heads), head_dim_(head_dim), value_dim_(value_dim), device_(&device), dtype_(dtype) {}
 

@@ -54,6 +54,7 @@ struct ForwardState {
   /// The pass is being recorded: caches are as full as they can become, and kernels read how full they are.
   bool recording = false;
   DType accelerator_cache = DType::float32;   ///< of keys and values on an accelerator
+  DType processor_cache = DType::float32;     ///< of those in RAM
   const CpuContext* cpu = nullptr;       ///< what operations run on; null: the calling thread (LoadedModel::forward fills it in)
   WorkContext work;
 

@@ -20,6 +20,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 void check(const GenerateOptions& options) {
   if (options.max_new_tokens < 0) throw UsageError(fmt::format("new tokens: {}, expected 0 or more", options.max_new_tokens));
   if (options.beams < 1 || options.beams > kMostBeams) throw UsageError(fmt::format("beams: {}, expected 1 to {}", options.beams, kMostBeams));
+  if (options.cache_dtype != DType::float32 && options.cache_dtype != DType::bfloat16 && options.cache_dtype != DType::float16) {
+    throw UsageError(fmt::format("keys and values: are not kept in {}, expected float32, bfloat16 or float16", name(options.cache_dtype)));
+  }
   const std::int64_t most = options.beams > 1 ? options.beams : options.sample ? kMostBeams : 1;
   if (options.return_sequences < 1 || options.return_sequences > most) {
     throw UsageError(fmt::format("sequences of a prompt: {}, expected 1 to {}", options.return_sequences, most), "more need as many beams, or draws");
@@ -45,6 +48,7 @@ void choose_tokens(Decoding& decoding, Tensor logits, std::vector<RowSoFar> rows
         std::vector<float> scores(own.begin(), own.end());
         apply_rules(options.rules, rows[r], scores);
         next[r] = options.sample ? drawn_from(scores, random) : largest_of(scores);
+        check_score(scores[static_cast<std::size_t>(next[r])]);
       } else {
         next[r] = largest[r];
       }
@@ -102,7 +106,7 @@ TokenBatch pad_left(const std::vector<std::vector<std::int64_t>>& prompts, std::
 GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const GenerateOptions& options) {
   check(options);
   GenerateResult out;
-  Decoding decoding(model, prompt, options.max_new_tokens, options.use_cache, options.work);
+  Decoding decoding(model, prompt, options.max_new_tokens, options.use_cache, options.work, options.cache_dtype);
   auto start = std::chrono::steady_clock::now();
   Tensor logits = decoding.run_prompt(options.all_logits);
   out.prefill_s = seconds_since(start);

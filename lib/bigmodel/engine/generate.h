@@ -34,6 +34,7 @@ struct GenerateOptions {
   EarlyStopping early_stopping = EarlyStopping::no;
   std::int64_t return_sequences = 1;    ///< of each prompt; more need beams (at least as many) or draws
   bool use_cache = true;                ///< false: every step runs the whole sequence again
+  DType cache_dtype = DType::float32;   ///< of keys and values in RAM: float32, bfloat16 or float16, which round them
   bool all_logits = false;              ///< of the prompt, in GenerateResult::logits
   bool logprobs = false;                ///< in GenerateResult::logprobs
   /// Called for every token as soon as it is known; with beams after the search. `row` counts the result's rows; `logprob` is 0 unless
@@ -54,8 +55,8 @@ struct GenerateResult {
   std::uint64_t cache_bytes = 0;
 };
 
-/// Greedy search takes the largest score, the lowest id among equals. Throws UsageError for counts that do not go together, and what the
-/// model's forward throws.
+/// Greedy search takes the largest score, the lowest id among equals. Throws UsageError for counts that do not go together, and FormatError where scores
+/// are no numbers, and what the model's forward throws.
 GenerateResult generate(LoadedModel& model, const TokenBatch& prompt, const GenerateOptions& options);
 
 }  // namespace bigmodel

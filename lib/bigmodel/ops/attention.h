@@ -4,11 +4,13 @@
 
 #include <cstdint>
 
+#include "bigmodel/core/dtype.h"
 #include "bigmodel/device/cpu/cpu_context.h"
 
 namespace bigmodel::ops {
 
-/// Keys and values are [batch, kv_heads, capacity, dim]: of each head, `keys` rows are filled.
+/// Keys and values are [batch, kv_heads, capacity, dim]: of each head, `keys` rows are filled. Of another dtype than float32 their addresses are those
+/// of the bytes.
 struct AttentionInput {
   const float* q = nullptr;       ///< [batch, queries, heads, head_dim]
   const float* k = nullptr;
@@ -33,6 +35,7 @@ struct AttentionRule {
 };
 
 /// out [batch, queries, heads, value_dim] = softmax(rule(q k^T)) v. A query that sees no key gives zeros unless spread_when_blind.
-void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out);
+/// `kept`: what keys and values are, float32, bfloat16 or float16; sums are float32.
+void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out, DType kept = DType::float32);
 
 }  // namespace bigmodel::ops

@@ -7,6 +7,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/ops/attention.h"
 #include "bigmodel/ops/dot_kernels.h"
+#include "bigmodel/ops/widen.h"
 
 namespace bigmodel::ops {
 namespace {
@@ -27,7 +28,8 @@ std::pair<std::int64_t, std::int64_t> visible(const AttentionRule& rule, std::in
 /// A few queries of one head, with room for their scores.
 class HeadBlock {
  public:
-  HeadBlock(const DotKernels& kernels, const AttentionInput& in, const AttentionRule& rule, float* out) : kernels_(kernels), in_(in), rule_(rule), out_(out) {}
+  HeadBlock(const DotKernels& kernels, const AttentionInput& in, const AttentionRule& rule, float* out, DType kept)
+      : kernels_(kernels), in_(in), rule_(rule), out_(out), kept_(kept), element_bytes_(bit_size(kept) / 8) {}
 
   void run(std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t count) {
     std::int64_t from = in_.keys;
@@ -40,20 +42,43 @@ class HeadBlock {
       }
     }
     const std::int64_t kv = b * in_.kv_heads + h / (in_.heads / in_.kv_heads);
-    const float* keys = in_.k + kv * in_.capacity * in_.head_dim;
+    const std::int64_t key_bytes = in_.head_dim * element_bytes_;
+    const std::byte* keys = reinterpret_cast<const std::byte*>(in_.k) + kv * in_.capacity * key_bytes;
     width_ = std::max<std::int64_t>(end - from, 0);
     scores_.resize(static_cast<std::size_t>(std::max(width_ * count, in_.keys)));
     const std::int64_t step = in_.heads * in_.head_dim;
     for (std::int64_t j = 0; j < width_; j += kernels_.tile_outs) {
-      kernels_.f32(in_.q + ((b * in_.queries + first) * in_.heads + h) * in_.head_dim, step, count, reinterpret_cast<const std::byte*>(keys + (from + j) * in_.head_dim),
-                   in_.head_dim * 4, std::min(kernels_.tile_outs, width_ - j), in_.head_dim, scores_.data() + j, width_);
+      kernels_.of(kept_)(in_.q + ((b * in_.queries + first) * in_.heads + h) * in_.head_dim, step, count, keys + (from + j) * key_bytes,
+                         key_bytes, std::min(kernels_.tile_outs, width_ - j), in_.head_dim, scores_.data() + j, width_);
     }
-    for (std::int64_t i = 0; i < count; ++i) weigh(b, h, kv, first + i, from, scores_.data() + i * width_);
+    seen_.clear();
+    for (std::int64_t i = 0; i < count; ++i) seen_.push_back(weigh(b, h, first + i, from, scores_.data() + i * width_));
+    if (kept_ != DType::float32) {
+      for (const Seen& s : seen_) {
+        if (s.from == s.end) continue;
+        from = std::min(from, s.from);
+        end = std::max(end, s.end);
+      }
+      sum_widened(b, h, kv, first, from, end);
+      return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Seen& s = seen_[static_cast<std::size_t>(i)];
+      if (s.from == s.end) continue;
+      float* to = out_ + ((b * in_.queries + first + i) * in_.heads + h) * in_.value_dim;
+      kernels_.weighted_sum(s.weights, s.end - s.from, in_.v + (kv * in_.capacity + s.from) * in_.value_dim, in_.value_dim, to);
+    }
   }
 
  private:
-  /// The softmax of one query's scores of the keys from `first_key` on, and the values under it.
-  void weigh(std::int64_t b, std::int64_t h, std::int64_t kv, std::int64_t query, std::int64_t first_key, float* scores) {
+  /// The keys of a query and what each value counts.
+  struct Seen {
+    const float* weights = nullptr;
+    std::int64_t from = 0, end = 0;
+  };
+
+  /// The softmax of one query's scores of the keys from `first_key` on. One that sees nothing is zeros at once, or has equal weights.
+  Seen weigh(std::int64_t b, std::int64_t h, std::int64_t query, std::int64_t first_key, float* scores) {
     const std::uint8_t* valid = rule_.key_valid == nullptr ? nullptr : rule_.key_valid + b * in_.keys;
     const float* key_bias = rule_.key_bias == nullptr ? nullptr : rule_.key_bias + (b * in_.heads + h) * in_.keys;
     const float* bias = rule_.bias == nullptr ? nullptr : rule_.bias + (h * in_.queries + query) * in_.keys;
@@ -77,38 +102,65 @@ class HeadBlock {
     }
     if (!sees && !rule_.spread_when_blind) {
       std::fill(to, to + in_.value_dim, 0.0F);
-      return;
+      return {};
     }
-    const float* values = in_.v + kv * in_.capacity * in_.value_dim;
     if (!sees) {
       blind_.assign(static_cast<std::size_t>(in_.keys), 1.0F / static_cast<float>(in_.keys));
-      kernels_.weighted_sum(blind_.data(), in_.keys, values, in_.value_dim, to);
-      return;
+      return {blind_.data(), 0, in_.keys};
     }
     float* weights = scores + (from - first_key);
     const float total = kernels_.exp_and_sum(weights, end - from, top) + (rule_.sinks == nullptr ? 0.0F : std::exp(sink - top));
     for (std::int64_t j = 0; j < end - from; ++j) weights[j] /= total;
-    kernels_.weighted_sum(weights, end - from, values + from * in_.value_dim, in_.value_dim, to);
+    return {weights, from, end};
+  }
+
+  /// The sums of values in two bytes, each made float32 once for all queries. Parts of the sums begin at multiples of kAtOnce, so that they do not
+  /// depend on which queries are here together.
+  void sum_widened(std::int64_t b, std::int64_t h, std::int64_t kv, std::int64_t first, std::int64_t from, std::int64_t end) {
+    constexpr std::int64_t kAtOnce = 128;   // rows that are still near when they are summed
+    const std::int64_t width = in_.value_dim;
+    widened_.resize(static_cast<std::size_t>((kAtOnce + 1) * width));
+    float* part = widened_.data() + kAtOnce * width;
+    for (std::int64_t start = from / kAtOnce * kAtOnce; start < end; start += kAtOnce) {
+      const std::int64_t stop = std::min(start + kAtOnce, in_.keys);
+      const std::byte* values = reinterpret_cast<const std::byte*>(in_.v) + (kv * in_.capacity + start) * width * 2;
+      if (kept_ == DType::float16) {
+        kernels_.widen_f16(reinterpret_cast<const std::uint16_t*>(values), widened_.data(), (stop - start) * width);
+      } else {
+        widen({kept_, {}, values}, 0, (stop - start) * width, widened_.data());
+      }
+      for (std::size_t i = 0; i < seen_.size(); ++i) {
+        const std::int64_t low = std::max(start, seen_[i].from), high = std::min(stop, seen_[i].end);
+        if (low >= high) continue;
+        float* to = out_ + ((b * in_.queries + first + static_cast<std::int64_t>(i)) * in_.heads + h) * width;
+        const bool begins = low == seen_[i].from;
+        kernels_.weighted_sum(seen_[i].weights + (low - seen_[i].from), high - low, widened_.data() + (low - start) * width, width, begins ? to : part);
+        if (!begins) kernels_.add_scaled(1, part, to, width);
+      }
+    }
   }
 
   const DotKernels& kernels_;
   const AttentionInput& in_;
   const AttentionRule& rule_;
   float* out_;
+  DType kept_;
+  std::int64_t element_bytes_;
   std::int64_t width_ = 0;
-  std::vector<float> scores_, blind_;
+  std::vector<float> scores_, blind_, widened_;
+  std::vector<Seen> seen_;
 };
 
 }  // namespace
 
-void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out) {
+void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out, DType kept) {
   BIGMODEL_ASSERT(in.kv_heads > 0 && in.heads % in.kv_heads == 0 && in.keys <= in.capacity);
   const DotKernels& kernels = dot_kernels(cpu.isa);
   const std::int64_t blocks = (in.queries + kernels.tile_rows - 1) / kernels.tile_rows;
   // Small work is not worth waking anybody.
   const std::int64_t work = std::max<std::int64_t>(1, in.keys * in.head_dim * std::min(in.queries, kernels.tile_rows));
   cpu.parallel_for(in.batch * in.heads * blocks, std::max<std::int64_t>(1, 32768 / work), [&](std::int64_t begin, std::int64_t end, int) {
-    HeadBlock block(kernels, in, rule, out);
+    HeadBlock block(kernels, in, rule, out, kept);
     for (std::int64_t n = begin; n < end; ++n) {
       const std::int64_t first = n % blocks * kernels.tile_rows;
       block.run(n / blocks / in.heads, n / blocks % in.heads, first, std::min(kernels.tile_rows, in.queries - first));

@@ -204,20 +204,7 @@ void CpuOps::attention(const AttentionInput& in, const CacheView& view, const At
     now.first_query = *view.past_there;
     now.keys = now.first_query + in.queries;
   }
-  std::vector<float> keys, values;
-  if (view.dtype != DType::float32) {
-    const auto widened = [&](const float* from, std::int64_t dim, std::vector<float>& to) {
-      to.resize(static_cast<std::size_t>(in.batch * in.kv_heads * in.capacity * dim));
-      for (std::int64_t h = 0; h < in.batch * in.kv_heads; ++h) {
-        const std::int64_t first = h * in.capacity * dim;
-        ops::widen({view.dtype, {}, reinterpret_cast<const std::byte*>(from)}, first, now.keys * dim, to.data() + first);
-      }
-      return to.data();
-    };
-    now.k = widened(in.k, in.head_dim, keys);
-    now.v = widened(in.v, in.value_dim, values);
-  }
-  ops::attention(cpu_, now, rule, out);
+  ops::attention(cpu_, now, rule, out, view.dtype);
 }
 
 void CpuOps::argmax(const float* x, std::int64_t rows, std::int64_t width, std::int64_t* ids) const {

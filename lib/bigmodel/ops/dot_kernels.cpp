@@ -73,6 +73,10 @@ void silu(float* x, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) x[i] = x[i] / (1.0F + std::exp(-x[i]));
 }
 
+void widen_f16(const std::uint16_t* x, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = Float16::load(reinterpret_cast<const std::byte*>(x + i));
+}
+
 void round_to_bf16(const float* x, std::uint16_t* to, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     const auto bits = std::bit_cast<std::uint32_t>(x[i]);
@@ -84,7 +88,7 @@ void round_to_bf16(const float* x, std::uint16_t* to, std::int64_t count) {
 
 const DotKernels& portable_dot_kernels() {
   static constexpr DotKernels kKernels{.tile_rows = 8, .tile_outs = 8, .f32 = &tile<Float32>, .bf16 = &tile<BFloat16>, .f16 = &tile<Float16>,
-                                       .q8_0 = &block_tile<Q8Block>, .q4_0 = &block_tile<Q4Block>, .bf16_pairs = nullptr, .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu,
+                                       .q8_0 = &block_tile<Q8Block>, .q4_0 = &block_tile<Q4Block>, .bf16_pairs = nullptr, .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .widen_f16 = &widen_f16,
                                        .round_to_bf16 = &round_to_bf16};
   return kKernels;
 }

@@ -36,6 +36,8 @@ struct DotKernels {
   float (*exp_and_sum)(float* x, std::int64_t count, float top) = nullptr;
   /// x * sigmoid(x), in place.
   void (*silu)(float* x, std::int64_t count) = nullptr;
+  /// to = x, exactly.
+  void (*widen_f16)(const std::uint16_t* x, float* to, std::int64_t count) = nullptr;
   /// to = x in bfloat16, rounded to nearest even.
   void (*round_to_bf16)(const float* x, std::uint16_t* to, std::int64_t count) = nullptr;
 

@@ -145,6 +145,12 @@ BIGMODEL_AVX2 void add_scaled(float a, const float* x, float* y, std::int64_t co
   for (; i < count; ++i) y[i] += a * x[i];
 }
 
+BIGMODEL_AVX2 void widen_f16(const std::uint16_t* x, float* to, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
+  if (i < count) portable_dot_kernels().widen_f16(x + i, to + i, count - i);
+}
+
 BIGMODEL_AVX2 void weighted_sum(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) {
   std::int64_t d = 0;
   for (; d + 32 <= width; d += 32) {
@@ -168,7 +174,7 @@ BIGMODEL_AVX2 void weighted_sum(const float* weights, std::int64_t count, const 
 
 const DotKernels* avx2_dot_kernels() {
   static const DotKernels kKernels{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>, .bf16_pairs = nullptr,
-                                   .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = portable_dot_kernels().exp_and_sum, .silu = portable_dot_kernels().silu,
+                                   .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = portable_dot_kernels().exp_and_sum, .silu = portable_dot_kernels().silu, .widen_f16 = &widen_f16,
                                    .round_to_bf16 = portable_dot_kernels().round_to_bf16};
   return &kKernels;
 }

@@ -301,6 +301,12 @@ BIGMODEL_AVX512 void add_scaled(float a, const float* x, float* y, std::int64_t 
   }
 }
 
+BIGMODEL_AVX512 void widen_f16(const std::uint16_t* x, float* to, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + 16 <= count; i += 16) _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i))));
+  if (i < count) portable_dot_kernels().widen_f16(x + i, to + i, count - i);
+}
+
 BIGMODEL_AVX512 void weighted_sum(const float* weights, std::int64_t count, const float* rows, std::int64_t width, float* out) {
   std::int64_t d = 0;
   for (; d + 64 <= width; d += 64) {
@@ -377,10 +383,10 @@ BIGMODEL_AVX512_BF16 void round_to_bf16(const float* x, std::uint16_t* to, std::
 const DotKernels* avx512_dot_kernels(bool with_bf16) {
   static const DotKernels kPlain{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
                                  .bf16_pairs = nullptr, .f32_packed = &PackedTiles<FloatTile>::of, .bf16_packed = nullptr,
-                                 .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
+                                 .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .widen_f16 = &widen_f16, .round_to_bf16 = portable_dot_kernels().round_to_bf16};
   static const DotKernels kWithBf16{.tile_rows = kRows, .tile_outs = kOuts, .f32 = &tile_of<F32>, .bf16 = &tile_of<Bf16>, .f16 = &tile_of<F16>, .q8_0 = &block_tile<Q8Integers>, .q4_0 = &block_tile<Q4Integers>,
                                  .bf16_pairs = &pair_tile_of, .f32_packed = &PackedTiles<FloatTile>::of, .bf16_packed = &PackedTiles<PairTile>::of,
-                                    .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .round_to_bf16 = &round_to_bf16};
+                                    .add_scaled = &add_scaled, .weighted_sum = &weighted_sum, .exp_and_sum = &exp_and_sum, .silu = &silu, .widen_f16 = &widen_f16, .round_to_bf16 = &round_to_bf16};
   return with_bf16 ? &kWithBf16 : &kPlain;
 }
 

@@ -68,7 +68,7 @@ KeptKeys::KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::
   fresh_ = !cache.has(slot);
   keys_ = &cache.state<KeyValueState>(slot, [&] {
     const bool gpu = x.device().accelerator() != nullptr;
-    return KeyValueState(state.batch, kv_heads, head_dim, value_dim, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : DType::float32);
+    return KeyValueState(state.batch, kv_heads, head_dim, value_dim, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : state.processor_cache);
   });
 }
 

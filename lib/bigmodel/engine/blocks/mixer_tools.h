@@ -43,7 +43,7 @@ class KeptState {
 /// The keys and values of an attention in the cache, or passing ones that go with this object where there is no cache.
 class KeptKeys {
  public:
-  /// On the device of `x`, on an accelerator in the dtype of its caches.
+  /// On the device of `x`, in the dtype of caches there.
   KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim);
 
   bool fresh() const noexcept { return fresh_; }   ///< nothing was there before this call

@@ -72,6 +72,7 @@ class BeamGroup {
       std::vector<float> scores = log_softmax({logits + b * width, width});
       if (options_.logprobs) raw.push_back(scores);
       apply_rules(options_.rules, running_[b].row, scores);
+      check_score(scores.front());   // of a softmax all are numbers or none is
       for (const float s : scores) totals.push_back(s + running_[b].score);
     }
     // One candidate more than can end a beam each, so that enough are left to go on with.

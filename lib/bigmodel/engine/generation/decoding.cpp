@@ -34,13 +34,14 @@ std::vector<T> appended(const std::vector<T>& values, std::int64_t width, std::i
 
 }  // namespace
 
-Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, std::int64_t new_tokens, bool use_cache, const WorkContext& work)
+Decoding::Decoding(LoadedModel& model, const TokenBatch& prompt, std::int64_t new_tokens, bool use_cache, const WorkContext& work, DType cache_dtype)
     : model_(model), ids_(prompt.ids), encoder_input_(prompt.encoder_input) {
   cache_.expect(prompt.length + std::min(new_tokens, INT64_MAX - prompt.length));
   state_.batch = prompt.rows;
   state_.length = prompt.length;
   state_.valid = prompt.valid;
   state_.cache = use_cache ? &cache_ : nullptr;
+  state_.processor_cache = cache_dtype;
   state_.work = work;
   state_.memory_valid = prompt.encoder_valid;
   state_.pixels = prompt.pixels;

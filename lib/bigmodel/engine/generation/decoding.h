@@ -25,8 +25,8 @@ struct TokenBatch {
 class Decoding {
  public:
   /// Without a cache every step runs the whole sequence again. `model` must outlive it.
-  /// `new_tokens`: how many steps there will be at most, for which the cache has room from the start.
-  Decoding(LoadedModel& model, const TokenBatch& prompt, std::int64_t new_tokens, bool use_cache, const WorkContext& work);
+  /// `new_tokens`: how many steps there will be at most, for which the cache has room from the start. `cache_dtype`: of keys and values in RAM.
+  Decoding(LoadedModel& model, const TokenBatch& prompt, std::int64_t new_tokens, bool use_cache, const WorkContext& work, DType cache_dtype = DType::float32);
   Decoding(const Decoding&) = delete;
   Decoding& operator=(const Decoding&) = delete;
 

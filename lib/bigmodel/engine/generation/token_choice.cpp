@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bigmodel/core/error.h"
+
 namespace bigmodel {
 
 std::vector<RowSoFar> rows_of(const TokenBatch& prompt) {
@@ -18,6 +20,11 @@ std::vector<RowSoFar> rows_of(const TokenBatch& prompt) {
 
 void apply_rules(const std::vector<LogitsRule>& rules, const RowSoFar& row, Scores scores) {
   for (const LogitsRule& rule : rules) rule.apply(TokenIds(row.ids).subspan(rule.without_padding ? row.padding : 0), scores);
+}
+
+void check_score(float score) {
+  if (!std::isnan(score)) return;
+  throw FormatError("the scores of the next token: are no numbers (NaN), expected finite ones", "look for NaN and infinite weights with --check, or run in a wider --dtype");
 }
 
 std::int64_t largest_of(std::span<const float> scores) {

@@ -22,6 +22,9 @@ std::vector<RowSoFar> rows_of(const TokenBatch& prompt);
 /// The rules' scores of a row, in place.
 void apply_rules(const std::vector<LogitsRule>& rules, const RowSoFar& row, Scores scores);
 
+/// Throws FormatError where the score of a choice is no number, as with weights that are none.
+void check_score(float score);
+
 /// The first of the largest.
 std::int64_t largest_of(std::span<const float> scores);
 
