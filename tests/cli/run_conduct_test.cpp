@@ -220,6 +220,72 @@ TEST_SUITE("cli/run_conduct") {
     CHECK_MESSAGE(r.err.find("model.safetensors: was changed while it was being read") != std::string::npos, r.err);
   }
 
+  TEST_CASE("keys and values take half the room where --kv-dtype says so, and the same comes out wherever weights lie") {
+    const std::vector<std::string> base = {"run", "--ids", "1,49,80,265", "--greedy", "--max-new-tokens", "40", "--logprobs", "--json"};
+    const auto with = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), base.begin(), base.end());
+      const RunResult r = run_binary(more);
+      REQUIRE_MESSAGE(r.exit_code == 0, r.err);
+      CHECK(faults_of("run", r.out) == "");
+      return Json::parse(r.out);
+    };
+    const Json exact = with({});
+    for (const char* dtype : {"bfloat16", "float16"}) {
+      CAPTURE(dtype);
+      const Json json = with({"--kv-dtype", dtype});
+      CHECK(json["kv_cache_bytes"].get<std::int64_t>() * 2 == exact["kv_cache_bytes"].get<std::int64_t>());
+      CHECK(json["predicted"]["kv_cache_bytes"] == json["kv_cache_bytes"]);
+      CHECK(json["warnings"].dump().find(fmt::format("keys and values are rounded to {}: the results are not exact", dtype)) != std::string::npos);
+      CHECK(json["logprobs"] != exact["logprobs"]);
+      CHECK(json["logprobs"][0][0].get<double>() == doctest::Approx(exact["logprobs"][0][0].get<double>()).epsilon(0.02));
+      CHECK(with({"--kv-dtype", dtype, "--device-map", "disk"})["logprobs"] == json["logprobs"]);
+    }
+    CHECK(with({"--kv-dtype", "float32"})["logprobs"] == exact["logprobs"]);
+    fails({"--ids", "1", "--kv-dtype", "int8"}, 2, "--kv-dtype: keys and values are not kept in int8, expected float32, bfloat16 or float16");
+  }
+
+  TEST_CASE("scores that are no numbers end the run, and say where to look") {
+    const TempFolder folder;
+    folder.write("c/config.json", R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 50, "hidden_size": 32, "intermediate_size": 64,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": false})");
+    const std::string model = (folder / "m").string();
+    REQUIRE(run_binary({"init", (folder / "c/config.json").string(), "--class", "auto", "--dtype", "float32", "-o", model}).exit_code == 0);
+    std::fstream file(model + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    std::uint64_t header_bytes = 0;
+    file.read(reinterpret_cast<char*>(&header_bytes), 8);
+    std::string header(header_bytes, ' ');
+    file.read(header.data(), static_cast<std::streamsize>(header.size()));
+    const auto at = Json::parse(header)["model.norm.weight"]["data_offsets"][0].get<std::uint64_t>();
+    file.seekp(static_cast<std::streamoff>(8 + header_bytes + at));
+    const std::uint32_t nan = 0x7fc00000;
+    file.write(reinterpret_cast<const char*>(&nan), 4);
+    file.close();
+    for (const std::vector<std::string>& how : {std::vector<std::string>{"--greedy"}, {"--temperature", "1"}, {"--num-beams", "2"}}) {
+      std::vector<std::string> args = {model, "--ids", "1,2", "--max-new-tokens", "3"};
+      args.insert(args.end(), how.begin(), how.end());
+      fails(args, 6, "are no numbers (NaN), expected finite ones; look for NaN and infinite weights with --check");
+    }
+  }
+
+  TEST_CASE("stop texts come by repetition or as a list, and the summary says what ended the text and with which seed it was drawn") {
+    const auto text = [](std::vector<std::string> more) {
+      more.insert(more.begin(), {"run", "-p", kPrompt, "--quiet"});
+      return run_binary(more).out;
+    };
+    CHECK(text({"--stop", "old book", "--stop", "rabbit"}) == text({"--stop", R"(["rabbit", "old book"])"}));
+    CHECK(text({"--stop", "old book", "--stop", "rabbit"}) == text({"--stop", "old book"}));
+    CHECK(text({"--stop", "rabbit", "--stop", "old, red"}).ends_with("brown rabbit\n"));
+    const auto note = [](std::vector<std::string> more) {
+      more.insert(more.begin(), {"run", "-p", kPrompt});
+      return run_binary(more).err;
+    };
+    CHECK(note({}).find("ended by its end-of-sequence token") != std::string::npos);
+    CHECK(note({"--stop", "."}).find("ended by a stop text") != std::string::npos);
+    CHECK(note({"--max-new-tokens", "3"}).find("; 3 tokens, ended by the limit") != std::string::npos);
+    CHECK(note({"--max-new-tokens", "3", "--temperature", "1", "--seed", "7"}).find("drawn with seed 7") != std::string::npos);
+    CHECK(note({"--max-new-tokens", "3"}).find("seed") == std::string::npos);
+  }
+
   TEST_CASE("models that do not generate print their plan first and what came of it last") {
     const TempFolder folder;
     folder.write("c/config.json", R"({"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,

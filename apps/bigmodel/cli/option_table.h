@@ -43,7 +43,7 @@ struct OptionSpec {
   std::vector<std::string_view> environment = {};   ///< variables beside BIGMODEL_<NAME>
   bool settable = true;                             ///< may come from the environment or the config file
   bool required = false;                            ///< of positionals
-  bool repeated = false;                            ///< of positionals: one or more
+  bool repeated = false;                            ///< of positionals: one or more; of options: each one given counts
 };
 
 struct Example {

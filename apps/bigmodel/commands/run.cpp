@@ -177,6 +177,7 @@ ExitStatus run(const Options& options, Session& session) {
     session.notes.warning(model.warnings.back());
   }
   if (!config.stop_strings.empty() && !tokenizer) throw UsageError("--stop: token ids in and out have no text, expected a text prompt");
+  if (config.do_sample) model.drawn_seed = options.find_integer("seed").value_or(0);
   if (!talks) return run_generator(model, *input, tokenizer, config, options, session);
   if (!chat) throw NotFoundError("--chat: the demo model has no chat template", "name a MODEL that has one");
   if (format_of(options) == "json") throw UsageError("--json: a conversation is no single object", "give --prompt, or --format jsonl");

@@ -75,11 +75,13 @@ Json given_config(const std::string& given) {
   return given.starts_with('{') ? parse_json(given, "--generation-config") : parse_json(read_file(given, kMostConfigBytes), given);
 }
 
-Json stop_of(const std::string& given) {
-  if (!given.starts_with('[')) return given;
-  Json out = parse_json(given, "--stop");
-  for (const Json& text : out) {
-    if (!text.is_string()) throw UsageError(fmt::format("--stop: not a valid value, expected a list of texts, got {}", given.substr(0, 60)));
+Json stops_of(const std::vector<std::string>& all) {
+  Json out = Json::array();
+  for (const std::string& given : all) {
+    for (const Json& text : given.starts_with('[') ? parse_json(given, "--stop") : Json::array({given})) {
+      if (!text.is_string()) throw UsageError(fmt::format("--stop: not a valid value, expected a list of texts, got {}", given.substr(0, 60)));
+      out.push_back(text);
+    }
   }
   return out;
 }
@@ -109,8 +111,9 @@ std::vector<OptionSpec> generation_option_rows() {
           {.name = "stop",
            .kind = ValueKind::text,
            .value_name = "TEXT",
-           .help = "end where TEXT has come out; a JSON list for several, such as [\"\\n\\n\", \"User:\"]",
-           .more = "The text stays in the output, as in transformers."},
+           .help = "end where TEXT has come out; for several by repetition, or a JSON list such as [\"\\n\\n\", \"User:\"]",
+           .more = "The text stays in the output, as in transformers.",
+           .repeated = true},
           {.name = "generation-config",
            .kind = ValueKind::text,
            .value_name = "FILE",
@@ -142,7 +145,7 @@ GenerationConfig run_generation_config(const Options& options, const FoundModel&
     if (!options.given("num-beams")) json["num_beams"] = 1;
     if (!options.given("num-return-sequences")) json["num_return_sequences"] = 1;
   }
-  if (options.given("stop")) json["stop_strings"] = stop_of(options.text("stop"));
+  if (options.given("stop")) json["stop_strings"] = stops_of(options.list("stop"));
   GenerationConfig out = parse_generation_config(json.dump(), where);
   out.not_known = std::move(not_known);
   if (out.do_sample && !out.top_k) out.top_k = kReferenceTopK;
@@ -184,6 +187,7 @@ GenerateOptions generate_options(const GenerationConfig& config, const Options& 
   out.early_stopping = config.early_stopping;
   out.return_sequences = config.num_return_sequences;
   out.all_logits = options.given("logits");
+  out.cache_dtype = *options.find_dtype_value("kv-dtype");
   out.logprobs = options.flag("logprobs");
   return out;
 }

@@ -236,6 +236,12 @@ std::vector<OptionSpec> placement_option_rows() {
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
        .help = "what the weights are run in: float32, bfloat16 or float16; without it as they are stored"},
+      {.name = "kv-dtype",
+       .kind = ValueKind::dtype,
+       .value_name = "DTYPE",
+       .help = "what keys and values of earlier tokens are kept in in RAM: float32, bfloat16 or float16",
+       .default_text = "float32",
+       .more = "The narrow ones take half the room and round, so that results are not exact. On GPUs they are what --dtype is."},
       {.name = "quantize",
        .kind = ValueKind::choice,
        .value_name = "FORM",
@@ -322,6 +328,14 @@ RunModel find_run_model(const Options& options, Session& session) {
   }
   for (const std::string& note : out.checkpoint->notes) session.notes.detail(note);
   out.dtype = run_dtype(options, out);
+  out.kv_dtype = *options.find_dtype_value("kv-dtype");
+  if (out.kv_dtype != DType::float32) {
+    if (out.kv_dtype != DType::bfloat16 && out.kv_dtype != DType::float16) {
+      throw UsageError(fmt::format("--kv-dtype: keys and values are not kept in {}, expected float32, bfloat16 or float16", name(out.kv_dtype)));
+    }
+    out.warnings.push_back(fmt::format("keys and values are rounded to {}: the results are not exact", name(out.kv_dtype)));
+    session.notes.warning(out.warnings.back());
+  }
   if (options.given("quantize")) {
     if (options.given("storage-dtype")) throw UsageError("--quantize: a second form of the weights beside --storage-dtype", "give one of the two");
     out.quantize = options.text("quantize") == "int8" ? DType::q8_0 : DType::q4_0;
@@ -351,6 +365,7 @@ RunModel find_run_model(const Options& options, Session& session) {
 AutoMapRequest map_request(const RunModel& model, const RunSize& size) {
   AutoMapRequest out{.dtype = model.dtype, .special_dtypes = model.special_dtypes, .sliceable = model.sliceable, .context = size.tokens, .prompt = size.prompt_tokens, .batch = size.sequences};
   if (!has_routers(*model.graph.root)) out.cache_dtype = model.dtype;
+  out.processor_cache_dtype = model.kv_dtype;
   return out;
 }
 

@@ -36,6 +36,7 @@ struct RunModel {
   QuantizationMethod quantization;           ///< of the checkpoint
   MetaGraph graph;                           ///< until it is loaded
   DType dtype = DType::float32;
+  DType kv_dtype = DType::float32;           ///< of keys and values in RAM
   std::optional<DType> quantize;             ///< --quantize: q8_0 or q4_0
   std::vector<std::pair<std::string, DType>> special_dtypes;   ///< of the weights that it is about
   std::vector<std::string> sliceable;        ///< weights that come in slices where they are streamed through the processor
@@ -43,6 +44,7 @@ struct RunModel {
   std::optional<MetaGraph> small_graph;      ///< with those weights as they are kept
   std::int64_t cast_bytes = 0;               ///< of the largest layer that is cast for its forward
   std::optional<std::uint64_t> init_seed;    ///< of tensors that the checkpoint lacks; none: they are an error
+  std::optional<std::int64_t> drawn_seed;    ///< where tokens are drawn
   std::vector<std::string> assumptions, warnings;
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<RunDevices> devices;       ///< null: --device-map asks for none

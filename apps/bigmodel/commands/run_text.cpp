@@ -38,6 +38,8 @@ void RunResult::describe(const RunModel& from, RunPlan planned) {
   assumptions = from.assumptions;
   if (!planned.assumed_speeds.empty()) assumptions.push_back(fmt::format("the prediction takes {}", planned.assumed_speeds));
   warnings = from.warnings;
+  drawn_seed = from.drawn_seed;
+  if (drawn_seed) assumptions.push_back(fmt::format("tokens are drawn with seed {}", *drawn_seed));
   load_s = from.load_s;
   plan = std::move(planned);
   if (from.loaded == nullptr) {
@@ -112,6 +114,11 @@ std::string run_summary(const RunResult& result) {
   if (const double speed = result.tokens_per_second(); speed > 0) {
     out += fmt::format(", then {:.1f} tokens/s", speed);
     if (const double predicted = result.plan.predicted.tokens_per_second; predicted > 0) out += fmt::format(" ({:.0f} % of the predicted)", 100 * speed / predicted);
+  }
+  if (result.drawn_seed) out += fmt::format("; drawn with seed {}", *result.drawn_seed);
+  if (g.finish.size() == 1) {
+    const char* const why = g.finish.front() == FinishReason::eos ? "its end-of-sequence token" : g.finish.front() == FinishReason::stop ? "a stop text" : "the limit";
+    out += fmt::format("; {} tokens, ended by {}", g.ids.front().size(), why);
   }
   return out;
 }

@@ -30,6 +30,7 @@ struct RunResult {
   DeviceMap device_map;
   RunPlan plan;
   double load_s = 0;
+  std::optional<std::int64_t> drawn_seed;  ///< where tokens are drawn
   std::vector<std::string> assumptions;
   std::vector<std::string> warnings;
 
