@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "bigmodel/core/byte_size.h"
 #include "render/bars.h"
@@ -53,6 +54,8 @@ ProgressCallback Progress::callback() {
 void Progress::report(std::string_view what, std::uint64_t done, std::uint64_t total) {
   const std::scoped_lock lock(mutex_);
   const auto now = clock_();
+  // What was waited for before, such as what a person types, is no work.
+  if (std::exchange(idle_, false)) start_ = now;
   if (step_ != what) {
     step_ = what;
     step_start_ = now;

@@ -41,6 +41,7 @@ class Progress {
   std::chrono::steady_clock::time_point last_;
   std::string step_;
   bool drawn_ = false;
+  bool idle_ = true;   ///< nothing was reported yet
 };
 
 /// "copying 42 % of 4.90 GB, 310 MB/s, 9 s left": what one line says. Total 0: unknown.
