@@ -98,7 +98,10 @@ TEST_SUITE("cli/run_budget") {
     spoil(model, "model.layers.0.mlp.up_proj.weight", 0x7fc00000);
     r = run_binary(args);
     CHECK(r.err.find("holds 1 NaN and 0 infinite values, expected none; so do 1 more") != std::string::npos);
-    CHECK(run_binary({"run", model, "--ids", "1,2,3", "--max-new-tokens", "1"}).exit_code == 0);
+    // Without it nobody looks before the scores are there.
+    r = run_binary({"run", model, "--ids", "1,2,3", "--max-new-tokens", "1"});
+    CHECK(r.exit_code == 6);
+    CHECK(r.err.find("the scores of the next token: are no numbers (NaN)") != std::string::npos);
   }
 
   TEST_CASE("tensors that the checkpoint lacks are refused, or drawn by the seed with --init-missing, the same wherever they lie") {
