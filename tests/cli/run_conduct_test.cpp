@@ -297,6 +297,17 @@ TEST_SUITE("cli/run_conduct") {
     const std::size_t answer = r.out.find("last_hidden_state"), note = r.out.find("; computed in ");
     CHECK(answer != std::string::npos);
     CHECK_MESSAGE((note != std::string::npos && note > answer), r.out);
+    // As events: a start and an end, as of models that generate.
+    const RunResult events = run_binary({"run", (folder / "m").string(), "--ids", "2,5,3", "--format", "jsonl"});
+    const std::size_t line = events.out.find('\n');
+    REQUIRE(line != std::string::npos);
+    CHECK(Json::parse(events.out.substr(0, line)).at("event") == "start");
+    CHECK(faults_of("run-event", events.out.substr(0, line)) == "");
+    const Json done = Json::parse(events.out.substr(line));
+    CHECK(done.at("event") == "done");
+    CHECK(done.at("outputs").contains("last_hidden_state"));
+    CHECK(done.at("timings").at("prefill_ms").get<double>() > 0);
+    CHECK(faults_of("run", events.out.substr(line)) == "");
   }
 }
 

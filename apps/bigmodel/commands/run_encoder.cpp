@@ -10,6 +10,7 @@
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/tensor_file.h"
 #include "commands/run_checks.h"
+#include "commands/run_events.h"
 #include "commands/run_generator.h"
 #include "render/json_text.h"
 
@@ -73,6 +74,8 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
   session.notes.note(plan_line(plan));
   load_run_model(model, plan.map, session);
   result.describe(model, std::move(plan));
+  const bool events = !options.flag("json") && options.text("format") == "jsonl";
+  if (events) print_start_event(result, model.loaded->graph(), session.out);
   const auto start = std::chrono::steady_clock::now();
   result.outputs = infer(*model.loaded, inputs, session.work);
   result.generated.prefill_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -82,8 +85,12 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
   source.input_ids = inputs.contains("input_ids") ? inputs.at("input_ids") : Tensor();
   result.answers = answers_of(result.outputs, model.loaded->graph().class_name, model.found, source);
   const MetaGraph& graph = model.loaded->graph();
+  if (events) {
+    print_done_event(result, graph, session.out);
+    return ExitStatus::done;
+  }
   if (options.flag("json") || options.text("format") != "text") {
-    session.out.line(json_text(run_json(result, graph), session.out.terminal().is_tty && options.text("format") != "jsonl"));
+    session.out.line(json_text(run_json(result, graph), session.out.terminal().is_tty));
     return ExitStatus::done;
   }
   if (result.answers.empty()) {
