@@ -153,7 +153,7 @@ ExitStatus run(const Options& options, Session& session) {
     input.emplace().ids = pad_left({{kPadId}}, kPadId);
   }
   if (!input && !talks) {
-    if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file, --input and --chat");
+    if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt (- reads standard input), --prompt-file, --batch, --ids, --ids-file, --input and --chat");
     session.notes.note(fmt::format("no prompt: \"{}\"", kDemoPrompt));
     input.emplace().texts = {std::string(kDemoPrompt)};
   }
