@@ -213,7 +213,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l plan -d 'show what 
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l bandwidth -d 'what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l context -d 'tokens of a sequence, prompt and new ones, that there must be room for' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l dtype -d 'what the weights are run in: float32, bfloat16 or float16; without it as they are stored' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
-complete -c bigmodel -n '__fish_seen_subcommand_from run' -l kv-dtype -d 'what keys and values of earlier tokens are kept in in RAM: float32, bfloat16 or float16' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l kv-dtype -d 'how keys and values of earlier tokens are kept in RAM: float32, bfloat16 or float16' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l quantize -d 'hold the weights of the layers\' matrices in 8 or 4 bits, quantised while they are loaded: smaller and faster, not exact' -x -a 'int8 int4'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l storage-dtype -d 'what weights of linear and convolution layers are kept in between uses: float8_e4m3fn, float8_e5m2, bfloat16 or float16' -x -a '(bigmodel __complete dtypes 2>/dev/null)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l skip-modules-pattern -d 'with --storage-dtype: modules whose name the expression is found in are left alone, and all below them' -x

@@ -319,7 +319,7 @@ _bigmodel() {
             '*--bandwidth[what RAM and disk deliver, for the prediction, such as cpu=34GB/s,disk=2GB/s]:DEVICE=RATE: ' \
             '--context[tokens of a sequence, prompt and new ones, that there must be room for]:N: ' \
             '--dtype[what the weights are run in\: float32, bfloat16 or float16; without it as they are stored]:DTYPE:_bigmodel_dtypes' \
-            '--kv-dtype[what keys and values of earlier tokens are kept in in RAM\: float32, bfloat16 or float16]:DTYPE:_bigmodel_dtypes' \
+            '--kv-dtype[how keys and values of earlier tokens are kept in RAM\: float32, bfloat16 or float16]:DTYPE:_bigmodel_dtypes' \
             '--quantize[hold the weights of the layers'\'' matrices in 8 or 4 bits, quantised while they are loaded\: smaller and faster, not exact]:FORM:(int8 int4)' \
             '--storage-dtype[what weights of linear and convolution layers are kept in between uses\: float8_e4m3fn, float8_e5m2, bfloat16 or float16]:DTYPE:_bigmodel_dtypes' \
             '*--skip-modules-pattern[with --storage-dtype\: modules whose name the expression is found in are left alone, and all below them]:REGEX: ' \

@@ -239,7 +239,7 @@ std::vector<OptionSpec> placement_option_rows() {
       {.name = "kv-dtype",
        .kind = ValueKind::dtype,
        .value_name = "DTYPE",
-       .help = "what keys and values of earlier tokens are kept in in RAM: float32, bfloat16 or float16",
+       .help = "how keys and values of earlier tokens are kept in RAM: float32, bfloat16 or float16",
        .default_text = "float32",
        .more = "The narrow ones take half the room and round, so that results are not exact. On GPUs they are what --dtype is."},
       {.name = "quantize",
