@@ -86,6 +86,47 @@ TEST_SUITE("cli/run_budget") {
     CHECK_MESSAGE(starved.err.find("no thread could be started") != std::string::npos, starved.err);
   }
 
+  TEST_CASE("where two slots do not fit one does, and what does not fit names the layer") {
+    const TempFolder folder;
+    const std::string model = make_llama(folder, 512, 4);
+    const std::vector<std::string> base = {"run", model, "--ids", "1,2,3", "--greedy", "--max-new-tokens", "3", "--logprobs", "--json", "--threads", "2"};
+    const auto with = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), base.begin(), base.end());
+      return run_binary(more);
+    };
+    const Json whole = Json::parse(with({}).out);
+    const Json two = Json::parse(with({"--device-map", "disk"}).out).at("predicted");
+    const auto bytes = [](const Json& json, const char* key) { return json.at(key).get<std::int64_t>(); };
+    const std::int64_t slot = bytes(two, "slot_bytes") / 2, beside = bytes(two, "kv_cache_bytes") + bytes(two, "workspace_bytes");
+    // Room for two; for one and a half; for none.
+    const RunResult both = with({"--max-memory", fmt::format("cpu={}", beside + 2 * slot)});
+    REQUIRE_MESSAGE(both.exit_code == 0, both.err);
+    CHECK(bytes(Json::parse(both.out).at("predicted"), "slot_bytes") == 2 * slot);
+    CHECK(both.err.find("not ahead") == std::string::npos);
+    const std::int64_t budget = beside + slot * 3 / 2;
+    const RunResult one = with({"--max-memory", fmt::format("cpu={}", budget)});
+    REQUIRE_MESSAGE(one.exit_code == 0, one.err);
+    CHECK(one.err.find(" from disk and not ahead (there is room for one slot), peak ") != std::string::npos);
+    const Json json = Json::parse(one.out);
+    CHECK(faults_of("run", one.out) == "");
+    CHECK(json.at("output_ids") == whole.at("output_ids"));
+    CHECK(json.at("logprobs") == whole.at("logprobs"));
+    CHECK(bytes(json.at("predicted"), "slot_bytes") == slot);
+    CHECK(bytes(json.at("predicted"), "peak_bytes") <= budget);
+    // The slots that there were.
+    const auto text_of = [&](std::int64_t bytes_of_cpu) {
+      return run_binary({"run", model, "--ids", "1,2,3", "--greedy", "--max-new-tokens", "3", "--max-memory", fmt::format("cpu={}", bytes_of_cpu)}).err;
+    };
+    const auto slots = [](std::int64_t count_bytes) { return fmt::format(" through {:.1f}", static_cast<double>(count_bytes) / (1 << 20)); };   // rounded up to blocks of the disk
+    CHECK_MESSAGE(text_of(budget).find(slots(slot)) != std::string::npos, text_of(budget));
+    CHECK_MESSAGE(text_of(beside + 2 * slot).find(slots(2 * slot)) != std::string::npos, text_of(beside + 2 * slot));
+    const RunResult none = with({"--max-memory", fmt::format("cpu={}", beside + slot * 9 / 10)});
+    CHECK(none.exit_code == 7);
+    CHECK_MESSAGE(none.err.find("and a slot for the largest layer, 'model.layers.0' of ") != std::string::npos, none.err);
+    CHECK(none.err.find(" are missing") != std::string::npos);
+    CHECK(none.err.find("--kv-dtype") == std::string::npos);   // hints are of options that run has
+  }
+
   TEST_CASE("--check refuses NaN and infinite weights by name") {
     const TempFolder folder;
     const std::string model = make_llama(folder, 32, 2);

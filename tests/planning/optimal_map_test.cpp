@@ -345,6 +345,10 @@ TEST_SUITE("planning/optimal_map") {
   TEST_CASE("what cannot fit names what is missing") {
     const MetaGraph graph = catalog_graph("meta-llama/Meta-Llama-3-8B");
     CHECK_THROWS_WITH_AS(infer_optimal_map(graph, request_for(graph, {{cpu(), kGiB}}, 65536)), doctest::Contains("are missing"), CapacityError);
+    OptimalRequest small = request_for(graph, {{cpu(), kGiB / 64}}, 16);
+    small.hint = "what the caller says";
+    CHECK_THROWS_WITH_AS(infer_optimal_map(graph, small), doctest::Contains("2 slots for the largest layer, 'model."), CapacityError);
+    CHECK_THROWS_WITH_AS(infer_optimal_map(graph, small), doctest::Contains("; what the caller says"), CapacityError);
     CHECK_THROWS_WITH_AS(infer_optimal_map(graph, request_for(graph, {{std::int64_t{0}, 4 * kGiB}, {cpu(), 4 * kGiB}, {disk(), 0}})),
                          doctest::Contains("over all budgets"), CapacityError);
     CHECK_THROWS_AS(infer_optimal_map(graph, request_for(graph, {{cpu(), -1}})), UsageError);

@@ -69,6 +69,7 @@ void plan_optimally(const MapCall& call, MapResult& out) {
   request.placement = placement_of(call, true);
   request.speeds = call.speeds;
   request.clean_result = call.clean_result;
+  request.hint = "smaller --context or --batch, --kv-dtype q8_0, a narrower --dtype, more memory, or room on disk";
   for (const auto& [device, bytes] : call.budgets) {
     if (!(bytes >= 0)) {
       throw UsageError(fmt::format("budget of device {}: expected bytes, got {}", to_string(device), to_string(bytes)),

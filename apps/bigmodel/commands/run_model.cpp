@@ -121,7 +121,7 @@ std::string what_fits(const RunModel& model, const AutoMapRequest& request, cons
 }
 
 /// Accelerators and RAM as far as --max-memory or the machine goes, then disk.
-DeviceMap auto_map(const Options& options, const RunModel& model, const RunSize& size) {
+AutoMap auto_map(const Options& options, const RunModel& model, const RunSize& size) {
   AutoMapRequest request = map_request(model, size);
   TierSpeeds speeds;
   if (options.given("bandwidth")) speeds = parse_tier_speeds(options.list("bandwidth"));
@@ -369,13 +369,13 @@ AutoMapRequest map_request(const RunModel& model, const RunSize& size) {
   return out;
 }
 
-DeviceMap run_device_map(const RunModel& model, const Options& options, const RunSize& size) {
+AutoMap run_device_map(const RunModel& model, const Options& options, const RunSize& size) {
   const std::string text = options.text("device-map");
   if (text == "auto") return auto_map(options, model, size);
-  if (text == "cpu" || text == "disk") return {{"", text}};
+  if (text == "cpu" || text == "disk") return {{{"", text}}};
   const DeviceMap map = model.given_map ? *model.given_map : DeviceMap{{"", text}};
   model.devices->needed(map);
-  return map;
+  return {map};
 }
 
 void load_run_model(RunModel& model, DeviceMap map, Session& session) {
@@ -383,6 +383,7 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   DispatchOptions dispatch;
   dispatch.device_map = std::move(map);
   dispatch.dtype = model.dtype;
+  dispatch.reads_ahead = model.reads_ahead;
   dispatch.quantization = model.quantization;
   dispatch.quantize = model.quantize;
   dispatch.casting = model.casting;

@@ -49,6 +49,7 @@ struct RunModel {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<RunDevices> devices;       ///< null: --device-map asks for none
   std::unique_ptr<LoadedModel> loaded;       ///< last: it uses the pool
+  bool reads_ahead = true;                   ///< what is streamed has a second slot; plan_run says
   double load_s = 0;
 
   /// For planning: what the weights take.
@@ -63,7 +64,7 @@ RunModel find_run_model(const Options& options, Session& session);
 AutoMapRequest map_request(const RunModel& model, const RunSize& size);
 
 /// Where the weights will lie: as --device-map says. Throws CapacityError naming what would fit, DeviceError, UsageError, FormatError.
-DeviceMap run_device_map(const RunModel& model, const Options& options, const RunSize& size);
+AutoMap run_device_map(const RunModel& model, const Options& options, const RunSize& size);
 
 /// Reads them. Throws what load_checkpoint_and_dispatch throws.
 void load_run_model(RunModel& model, DeviceMap map, Session& session);

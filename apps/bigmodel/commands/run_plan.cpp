@@ -84,7 +84,9 @@ std::vector<OptionSpec> plan_option_rows() {
 RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, Session& session) {
   RunPlan out;
   out.size = size;
-  out.map = run_device_map(model, options, size);
+  AutoMap found = run_device_map(model, options, size);
+  out.map = std::move(found.device_map);
+  model.reads_ahead = out.reads_ahead = found.reads_ahead;
   const std::size_t told = model.warnings.size();
   // Maps of our own name what there is; looking through tens of thousands of modules is for those of users.
   if (options.text("device-map").starts_with('{')) {
@@ -101,7 +103,7 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
     speeds = model.devices->with_stated(std::move(speeds));
     for (const std::int64_t number : model.devices->needed(out.map)) request.accelerator_bytes.emplace_back(number, 0);
   }
-  out.predicted = predict_time(placement_parts(model.planned(), engine_placement(request)), out.map, reached(speeds), size.sequences);
+  out.predicted = predict_time(placement_parts(model.planned(), engine_placement(request)), out.map, reached(speeds), size.sequences, out.reads_ahead);
   std::vector<DeviceKey> devices;
   for (const TierLoad& tier : out.predicted.tiers) {
     devices.push_back(tier.device);
@@ -122,7 +124,7 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
     ++streamed;
     largest = std::max(largest, part.slot_bytes);
   }
-  out.slot_bytes = std::min(streamed, OptimalRequest{}.streaming_slots) * largest;
+  out.slot_bytes = std::min(streamed, out.reads_ahead ? OptimalRequest{}.streaming_slots : 1) * largest;
   out.workspace_bytes = activation_size(activation_widths(model.graph), {.tokens = std::max<std::int64_t>(size.prompt_tokens * size.sequences, 1),
                                                                          .sequences = std::max<std::int64_t>(size.sequences, 1),
                                                                          .context = std::max<std::int64_t>(size.tokens, 1),
@@ -138,7 +140,7 @@ std::string plan_line(const RunPlan& plan) {
   std::string out = "plan: weights ";
   for (const auto& [device, bytes] : plan.gpu_bytes) out += fmt::format("{} on {}, ", size_text(bytes), device);
   out += fmt::format("{} in RAM", size_text(plan.ram_bytes));
-  if (plan.disk_bytes > 0) out += fmt::format(", {} from disk", size_text(plan.disk_bytes));
+  if (plan.disk_bytes > 0) out += fmt::format(", {} from disk{}", size_text(plan.disk_bytes), plan.reads_ahead ? "" : " and not ahead (there is room for one slot)");
   return out + fmt::format(", peak {}; predicted {}, bound by {}", size_text(plan.peak_bytes()), speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
 }
 
@@ -146,7 +148,7 @@ std::string plan_text(const RunPlan& plan) {
   std::string out;
   for (const auto& [device, bytes] : plan.gpu_bytes) out += fmt::format("{:<17}{}\n", "on " + device, size_text(bytes));
   out += fmt::format("weights in RAM   {}\n", size_text(plan.ram_bytes));
-  out += fmt::format("weights on disk  {}{}\n", size_text(plan.disk_bytes), plan.disk_bytes > 0 ? fmt::format(", read in every pass through {} of slots", size_text(plan.slot_bytes)) : "");
+  out += fmt::format("weights on disk  {}{}\n", size_text(plan.disk_bytes), plan.disk_bytes > 0 ? fmt::format(", read in every pass through {} of slots{}", size_text(plan.slot_bytes), plan.reads_ahead ? "" : ", none of them ahead: there is room for one") : "");
   out += fmt::format("KV cache         {} for {} tokens of {} sequence{}\n", size_text(plan.cache_bytes), plan.size.tokens, plan.size.sequences, plan.size.sequences == 1 ? "" : "s");
   out += fmt::format("activations      {}\n", size_text(plan.workspace_bytes));
   out += fmt::format("peak             {}, beside the program itself ({})\n", size_text(plan.peak_bytes()), size_text(plan.program_bytes));

@@ -24,6 +24,7 @@ struct RunPlan {
   std::int64_t cache_bytes = 0;                 ///< keys, values and states of all sequences
   std::int64_t workspace_bytes = 0;             ///< activations of the largest pass
   std::int64_t slot_bytes = 0;                  ///< that streamed weights go through
+  bool reads_ahead = true;                      ///< false: of one slot, where two do not fit
   std::int64_t program_bytes = 0;               ///< what this process held when it planned, and a little more: code, descriptions, tokenizer
   Prediction predicted;
   std::string assumed_speeds;                   ///< "cpu=50GB/s": those that nobody measured; empty without

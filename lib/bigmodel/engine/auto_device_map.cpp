@@ -23,7 +23,7 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   return out;
 }
 
-DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request) {
+AutoMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request) {
   OptimalRequest plan;
   plan.placement = engine_placement(request);
   plan.placement.no_split = graph.no_split_modules;
@@ -34,7 +34,13 @@ DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request)
   for (const auto& [number, bytes] : request.accelerator_bytes) plan.budgets.emplace_back(number, std::max<std::int64_t>(bytes, 0));
   plan.speeds = request.speeds;
   plan.budgets.push_back({std::string("cpu"), std::max<std::int64_t>(request.ram_bytes, 0)});
-  return infer_optimal_map(graph, plan).device_map;
+  try {
+    return {infer_optimal_map(graph, plan).device_map, true};
+  } catch (const CapacityError&) {
+    if (!request.accelerator_bytes.empty()) throw;
+  }
+  plan.streaming_slots = 1;
+  return {infer_optimal_map(graph, plan).device_map, false};
 }
 
 }  // namespace bigmodel

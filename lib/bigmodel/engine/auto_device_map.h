@@ -31,8 +31,14 @@ struct AutoMapRequest {
 /// keep classes whole name them.
 PlacementRequest engine_placement(const AutoMapRequest& request);
 
-/// Maps modules to accelerators, "cpu" and "disk" (planning/optimal_map.h: caches, activations and two streaming slots are counted).
+struct AutoMap {
+  DeviceMap device_map;
+  bool reads_ahead = true;   ///< false: RAM has room for one streaming slot alone, which DispatchOptions::reads_ahead is to say
+};
+
+/// Maps modules to accelerators, "cpu" and "disk" (planning/optimal_map.h: caches, activations and streaming slots are counted, two of them, or
+/// where the processor computes and that does not fit, one).
 /// Throws CapacityError naming what RAM lacks, FormatError where a size does not fit 64 bits.
-DeviceMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request);
+AutoMap auto_device_map(const MetaGraph& graph, const AutoMapRequest& request);
 
 }  // namespace bigmodel

@@ -25,12 +25,12 @@ DType run_dtype(const std::string& text, const MetaGraph& graph) {
   return *found;
 }
 
-DeviceMap map_of(const FromPretrained& options, const MetaGraph& graph, DType dtype) {
-  if (const auto* map = std::get_if<DeviceMap>(&options.device_map)) return *map;
-  if (std::holds_alternative<std::monostate>(options.device_map)) return {{"", std::string("cpu")}};
+AutoMap map_of(const FromPretrained& options, const MetaGraph& graph, DType dtype) {
+  if (const auto* map = std::get_if<DeviceMap>(&options.device_map)) return {*map};
+  if (std::holds_alternative<std::monostate>(options.device_map)) return {{{"", std::string("cpu")}}};
   const std::string& name = std::get<std::string>(options.device_map);
-  if (name == "cpu" || name == "disk") return {{"", name}};
-  if (options.devices != nullptr && options.devices->find(name) != nullptr) return {{"", name}};
+  if (name == "cpu" || name == "disk") return {{{"", name}}};
+  if (options.devices != nullptr && options.devices->find(name) != nullptr) return {{{"", name}}};
   if (name != "auto") throw UsageError(fmt::format("device_map '{}': expected auto, cpu, disk or a map", name.substr(0, 40)));
   const std::int64_t ram = options.max_memory_bytes > 0 ? options.max_memory_bytes : static_cast<std::int64_t>(read_machine_info().memory.usable_bytes());
   return auto_device_map(graph, {.dtype = dtype, .accelerator_bytes = options.max_accelerator_bytes, .sliceable = sliceable_weights(graph), .ram_bytes = ram});
@@ -42,9 +42,9 @@ std::unique_ptr<LoadedModel> from_pretrained(spec::SpecLibrary& library, const f
   const Config config = read_config(folder / "config.json");
   MetaGraph graph = build_meta_graph(library, config, {.class_name = options.class_name});
   const DType dtype = run_dtype(options.dtype, graph);
-  DeviceMap map = map_of(options, graph, dtype);
+  AutoMap map = map_of(options, graph, dtype);
   return load_checkpoint_and_dispatch(std::move(graph), open_checkpoint(folder, {.disk = options.disk}),
-                                      {.device_map = std::move(map), .devices = options.devices, .main_device = options.main_device, .dtype = dtype, .quantization = quantization_method(config), .casting = options.casting, .config_text = config.text, .disk = options.disk, .pool = options.pool, .work = options.work});
+                                      {.device_map = std::move(map.device_map), .devices = options.devices, .main_device = options.main_device, .reads_ahead = map.reads_ahead, .dtype = dtype, .quantization = quantization_method(config), .casting = options.casting, .config_text = config.text, .disk = options.disk, .pool = options.pool, .work = options.work});
 }
 
 std::unique_ptr<LoadedModel> from_config(spec::SpecLibrary& library, const Config& config, const std::string& dtype, std::uint64_t seed) {

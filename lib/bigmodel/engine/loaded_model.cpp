@@ -429,7 +429,8 @@ class Dispatcher {
       model_.placement_.disk_bytes += slabs.back().read_bytes;
     }
     // One slot is computed on while the next is read.
-    model_.prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), held_at_once(units) + 1, model_.checkpoint_, disk_);
+    const std::size_t slots = held_at_once(units) + (options_.reads_ahead ? 1 : 0);
+    model_.prefetcher_ = std::make_unique<Prefetcher>(std::move(slabs), slots, model_.checkpoint_, disk_);
     model_.placement_.slot_bytes += model_.prefetcher_->slot_bytes();
     auto weights = std::make_shared<PrefetchedWeights>(*model_.prefetcher_);
     for (std::size_t i = 0; i < units.size(); ++i) {

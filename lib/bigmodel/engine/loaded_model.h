@@ -32,6 +32,7 @@ struct DispatchOptions {
   const DeviceTable* devices = nullptr;                ///< nullptr: no accelerators. Must outlive the model
   /// Computes what the map places on "cpu" and "disk" where its block can. nullptr: the first accelerator of the map, else the processor.
   const Device* main_device = nullptr;
+  bool reads_ahead = true;                             ///< false: the processor's streamed weights have one slot fewer, and each is waited for
   DType dtype = DType::float32;                        ///< what the weights are run in
   QuantizationMethod quantization;                     ///< of the checkpoint: quantization_method(config)
   std::optional<DType> quantize;                       ///< q8_0 or q4_0: quantizable_weights() are put into such blocks when they are read

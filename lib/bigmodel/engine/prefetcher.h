@@ -18,8 +18,8 @@ namespace bigmodel {
 /// One thread of its own reads. acquire() and release() come from the thread that runs the model.
 class Prefetcher {
  public:
-  /// Slabs in the order in which they are wanted; another order works too, but reads again what it had read ahead. At least one slot more
-  /// than are held at once. Slots are as large as the largest slab. The checkpoint, the disk and the sources must outlive it.
+  /// Slabs in the order in which they are wanted; another order works too, but reads again what it had read ahead. At least as many slots
+  /// as are held at once; with one more the next slab is read meanwhile. Slots are as large as the largest slab. The checkpoint, the disk and the sources must outlive it.
   Prefetcher(std::vector<Slab> slabs, std::size_t slots, const Checkpoint& checkpoint, const Disk& disk);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;

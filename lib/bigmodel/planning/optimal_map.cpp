@@ -251,26 +251,30 @@ class Mapper {
         if (!endless) room = checked_add(room, d.capacity_bytes, "budgets");
       }
     }
-    const std::string hint = "smaller --context or --batch, --kv-dtype q8_0, a narrower --dtype, more memory, or room on disk";
     const std::int64_t whole = checked_add(checked_add(weights, caches, "the model"), workspace_, "the model");
     if (!endless && whole > room) {
       throw CapacityError(fmt::format("{}: does not fit, expected at most {} over all budgets, got {} of weights, {} of caches and {} of "
                                       "activations; {} are missing",
                                       graph_.class_name, size_text(room), size_text(weights), size_text(caches), size_text(workspace_),
                                       size_text(whole - room)),
-                          hint);
+                          request_.hint);
     }
     std::int64_t largest = 0;
-    for (const PackingPart& part : problem_.parts) largest = std::max(largest, part.buffer_bytes());
+    std::string layer;
+    for (const PlacementPart& part : parts_) {
+      if (part.slot_bytes <= largest) continue;
+      largest = part.slot_bytes;
+      layer = part.names.front();
+    }
     const std::int64_t fixed = checked_add(caches, workspace_, "the model");
     const std::int64_t need = checked_add(fixed, checked_mul(largest, problem_.slots, "the model"), "the model");
     const std::int64_t budget = problem_.runs.front().capacity_bytes;
-    throw CapacityError(fmt::format("{}: does not fit, expected a budget of device {} that holds {} of activations, {} of caches and {} "
-                                    "buffers of the largest layer ({} each), got {}{}",
-                                    graph_.class_name, to_string(devices_.front()), size_text(workspace_), size_text(caches),
-                                    problem_.slots, size_text(largest), size_text(budget),
+    throw CapacityError(fmt::format("{}: does not fit, expected a budget of device {} that holds {}: {} of activations, {} of caches and {} for "
+                                    "the largest layer, '{}' of {}; got {}{}",
+                                    graph_.class_name, to_string(devices_.front()), size_text(need), size_text(workspace_), size_text(caches),
+                                    problem_.slots == 1 ? "a slot" : fmt::format("{} slots", problem_.slots), layer, size_text(largest), size_text(budget),
                                     need > budget ? fmt::format("; {} are missing", size_text(need - budget)) : std::string{}),
-                        hint);
+                        request_.hint);
   }
 
   const MetaGraph& graph_;

@@ -25,6 +25,7 @@ struct OptimalRequest {
   std::int64_t prefill_tokens = 2048;   ///< the most tokens of a pass: longer prompts go in chunks
   std::optional<DType> workspace_dtype; ///< of activations; empty: as the weights
   bool clean_result = true;             ///< one name for modules whose parts all lie on one device
+  std::string hint = "a shorter context, fewer sequences, a narrower dtype, more memory, or room on disk";   ///< of CapacityErrors, in the caller's words
 };
 
 /// What a device's budget goes to.
@@ -49,7 +50,7 @@ struct OptimalMap {
 
 /// The main device is the fastest accelerator (the first of equals), else the processor. Layers that are streamed through it are
 /// spread evenly between those that stay, so that copies overlap. Cost: milliseconds, bounded.
-/// Throws CapacityError naming the device that is short, what is missing and remedies; UsageError for negative budgets.
+/// Throws CapacityError naming the device that is short, the layer that its slots are for, what is missing and the request's hint; UsageError for negative budgets.
 OptimalMap infer_optimal_map(const MetaGraph& graph, const OptimalRequest& request);
 
 }  // namespace bigmodel

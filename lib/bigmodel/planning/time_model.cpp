@@ -92,7 +92,7 @@ bool is_accelerator(const DeviceKey& device) {
   return text == nullptr || (*text != "cpu" && *text != "disk");
 }
 
-Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& map, const TierSpeeds& speeds, std::int64_t batch) {
+Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& map, const TierSpeeds& speeds, std::int64_t batch, bool reads_ahead) {
   Prediction out;
   std::unordered_map<std::string_view, const DeviceKey*> exact;
   DeviceKey main = std::string("cpu");
@@ -138,7 +138,7 @@ Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& m
     run += seconds;
     if (seconds > 0 && std::ranges::find(runners, runner) == runners.end()) runners.push_back(runner);
     if (runs_here) continue;
-    const bool waited_for = part.on_demand && !accelerated;
+    const bool waited_for = (part.on_demand || !reads_ahead) && !accelerated;
     (to_string(device) != "disk" ? from_cpu : waited_for ? waited : from_disk) += part.read_bytes;
   }
   const double link = std::min(speeds.of(std::string("cpu")), speeds.link.value_or(speeds.of(std::string("cpu"))));

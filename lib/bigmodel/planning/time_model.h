@@ -55,7 +55,8 @@ struct Prediction {
 };
 
 /// A step of `batch` sequences. `parts` should be as fine as the map (placement_parts with no classes kept whole); parts that nothing
-/// covers count for the main device, the first accelerator of the map, else the processor.
-Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& map, const TierSpeeds& speeds, std::int64_t batch);
+/// covers count for the main device, the first accelerator of the map, else the processor. Without `reads_ahead` a processor waits for all that
+/// comes from disk.
+Prediction predict_time(std::span<const PlacementPart> parts, const DeviceMap& map, const TierSpeeds& speeds, std::int64_t batch, bool reads_ahead = true);
 
 }  // namespace bigmodel
