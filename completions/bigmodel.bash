@@ -232,6 +232,7 @@ _bigmodel() {
         --min-new-tokens) COMPREPLY=(); return ;;
         --max-time) COMPREPLY=(); return ;;
         --stop) COMPREPLY=(); return ;;
+        --bad-words) COMPREPLY=(); return ;;
         --generation-config) COMPREPLY=(); return ;;
         --logits) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --format) COMPREPLY=($(compgen -W 'text json jsonl' -- "$cur")); return ;;
@@ -257,7 +258,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --typical-p --no-repeat-ngram-size --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --kv-dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --offload-folder --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --typical-p --no-repeat-ngram-size --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --bad-words --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --kv-dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --offload-folder --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -205,6 +205,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-new-tokens -d '
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l min-new-tokens -d 'do not end before N new tokens' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l max-time -d 'stop after the token in work at that time' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l stop -d 'end where TEXT has come out; for several by repetition, or a JSON list such as ["\\n\\n", "User:"]' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l bad-words -d 'never let TEXT come out, at the beginning of a text or behind a blank; for several by repetition' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l generation-config -d 'keys that go before generation_config.json\'s: a file, or JSON such as {"no_repeat_ngram_size": 2}' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logprobs -d 'give the log probability of every new token, under the model\'s own softmax (JSON)'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l logits -d 'write the prompt\'s logits [batch, length, vocabulary] in float32 to a safetensors file' -r -F

@@ -311,6 +311,7 @@ _bigmodel() {
             '--min-new-tokens[do not end before N new tokens]:N: ' \
             '--max-time[stop after the token in work at that time]:SECONDS: ' \
             '--stop[end where TEXT has come out; for several by repetition, or a JSON list such as \["\n\n", "User\:"\]]:TEXT: ' \
+            '--bad-words[never let TEXT come out, at the beginning of a text or behind a blank; for several by repetition]:TEXT: ' \
             '--generation-config[keys that go before generation_config.json'\''s\: a file, or JSON such as {"no_repeat_ngram_size"\: 2}]:FILE: ' \
             '--logprobs[give the log probability of every new token, under the model'\''s own softmax (JSON)]' \
             '--logits[write the prompt'\''s logits \[batch, length, vocabulary\] in float32 to a safetensors file]:FILE:_files' \

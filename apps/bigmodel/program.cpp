@@ -67,6 +67,7 @@ ExitStatus run_call(const ParsedCall& call, std::span<const Command> commands,
 int run_program(std::span<const std::string> args, std::span<const Command> commands,
                 const EnvironmentLookup& environment) {
   ignore_write_signals();
+  occupy_standard_input();
   bool json = false;
   std::string_view color = "auto";
   std::optional<SignalWatch> signals;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signals.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -56,6 +57,12 @@ void die_by_signal(int signal_number) {
   sigaddset(&set, signal_number);
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   ::kill(::getpid(), signal_number);
+}
+
+void occupy_standard_input() {
+  if (::fcntl(STDIN_FILENO, F_GETFD) >= 0 || errno != EBADF) return;
+  // The lowest free number: its own. To be written to, so that reading it fails as reading a closed one does.
+  if (::open("/dev/null", O_WRONLY) < 0) errno = 0;
 }
 
 void ignore_write_signals() {

@@ -37,4 +37,7 @@ void die_by_signal(int signal_number);
 /// A closed pipe and a file above the process's limit are error codes of write(), not signals.
 void ignore_write_signals();
 
+/// Gives the number 0 to nothing else where standard input is closed, so that no file that is opened later is taken for it.
+void occupy_standard_input();
+
 }  // namespace bigmodel::app

@@ -248,7 +248,7 @@ TEST_SUITE("cli/infer_device_map") {
     CHECK(json.at("warnings")[0] == "device 1: 1 B over its budget");
     const std::string file = tree.folder.write("map.json", R"({"hf_device_map": {"": "cuda:1"}})").string();
     CHECK(check(file).exit_code == 0);
-    CHECK(check("{]").exit_code == 6);
+    CHECK(check("{]").exit_code == 2);
     CHECK(check("no/such/file.json").exit_code == 3);
   }
 

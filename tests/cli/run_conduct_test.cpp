@@ -78,7 +78,7 @@ TEST_SUITE("cli/run_conduct") {
     refused("seed", "99999999999999999999", "a number below 2^63, got '99999999999999999999'");
     refused("stop", "[1]", "a list of texts, got [1]");
     // What a file says wrongly is told under the file's name, whatever options stand beside it.
-    fails({"-p", kPrompt, "--top-k", "3", "--generation-config", R"({"typical_p": 2})"}, 6, "--generation-config: 'typical_p' is 2");
+    fails({"-p", kPrompt, "--top-k", "3", "--generation-config", R"({"typical_p": 2})"}, 2, "--generation-config: 'typical_p' is 2");
     const TempFolder folder;
     const std::string file = folder.write("g.json", R"({"typical_p": 2})").string();
     fails({"-p", kPrompt, "--generation-config", file}, 6, "g.json: 'typical_p' is 2");
@@ -157,9 +157,128 @@ TEST_SUITE("cli/run_conduct") {
 
   TEST_CASE("a plan needs no prompt") {
     const Json plan = Json::parse(run_binary({"run", llama(), "--plan", "--context", "40", "--json"}).out);
+    CHECK(run_binary({"run", llama(), "--plan"}).err.find("no prompt: the plan is for one of a single token") != std::string::npos);
     const Json with_prompt = Json::parse(run_binary({"run", llama(), "--ids", "1", "--plan", "--context", "40", "--json"}).out);
     CHECK(plan.at("predicted").at("kv_cache_bytes") == with_prompt.at("predicted").at("kv_cache_bytes"));
     fails({llama()}, 2, "expected a prompt");
+  }
+
+  TEST_CASE("JSON in the call that is none is the call's mistake, in a file the file's") {
+    const TempFolder folder;
+    const std::string bad = folder.write("bad.json", "{bad").string();
+    fails({llama(), "--ids", "1", "--device-map", "{bad"}, 2, "--device-map: line 1, column 2");
+    fails({llama(), "--ids", "1", "--device-map", R"({"": []})"}, 2, "--device-map: ");
+    fails({llama(), "--ids", "1", "--device-map", bad}, 6, "bad.json: line 1, column 2");
+    fails({"-p", kPrompt, "--generation-config", "{bad"}, 2, "--generation-config: line 1, column 2");
+    fails({"-p", kPrompt, "--generation-config", bad}, 6, "bad.json: line 1, column 2");
+    fails({"-p", kPrompt, "--generation-config", folder.write("list.json", "[1]").string()}, 6, "list.json: is array, expected an object");
+    fails({"-p", kPrompt, "--stop", "[bad"}, 2, "--stop: line 1, column 2");
+    const RunResult map = run_binary({"infer-device-map", llama(), "--device-map", "{bad"});
+    CHECK(map.exit_code == 2);
+    CHECK_MESSAGE(map.err.find("--device-map: line 1, column 2") != std::string::npos, map.err);
+    // What a map names too much is told once, wherever it came from.
+    const RunResult told = run_binary({"run", llama(), "--ids", "1", "--max-new-tokens", "1", "--device-map", R"({"": "cpu", "nope": "disk"})", "--json"});
+    CHECK(told.exit_code == 0);
+    CHECK(Json::parse(told.out).at("warnings").size() == 1);
+  }
+
+  TEST_CASE("what is piped in is the prompt where no option gives one") {
+    const std::vector<std::string> few = {"run", "--greedy", "--max-new-tokens", "6", "--json"};
+    const auto with = [&](std::vector<std::string> more, const RunOptions& options = {}) {
+      more.insert(more.begin(), few.begin(), few.end());
+      return run_binary(more, options);
+    };
+    const auto shell = [&](const std::string& redirection, std::vector<std::string> args) {
+      args.insert(args.begin(), {"-c", "exec \"$0\" \"$@\" " + redirection, bigmodel_binary()});
+      return run_binary(args, {.binary = "/bin/sh", .input = "Lily saw\n"});
+    };
+    const TempFolder folder;
+    std::filesystem::copy(source_root() / "apps/bigmodel/demo_model", folder / "demo");
+    const std::string model = (folder / "demo").string();
+    const Json ids = Json::parse(with({"-p", "Lily saw"}).out).at("prompt_ids");
+    const Json story = Json::parse(with({"-p", kPrompt}).out).at("prompt_ids");
+    CHECK(ids != story);
+    CHECK(Json::parse(with({}, {.input = "Lily saw\n"}).out).at("prompt_ids") == ids);
+    CHECK(Json::parse(with({model}, {.input = "Lily saw"}).out).at("prompt_ids") == ids);
+    CHECK(Json::parse(with({model, "-p", kPrompt}, {.input = "Lily saw"}).out).at("prompt_ids") == story);   // not looked at
+    const std::string file = folder.write("prompt.txt", "Lily saw\n").string();
+    std::vector<std::string> args = few;
+    CHECK(Json::parse(shell("< " + file, args).out).at("prompt_ids") == ids);
+    // Nothing there: the demo model's own, and of a model the question for one.
+    for (const char* nothing : {"< /dev/null", "<&-"}) {
+      CAPTURE(nothing);
+      const RunResult r = shell(nothing, few);
+      CHECK_MESSAGE(r.exit_code == 0, r.err);
+      CHECK(Json::parse(r.out).at("prompt_ids") == story);
+      const RunResult asked = shell(nothing, {"run", model});
+      CHECK(asked.exit_code == 2);
+      CHECK_MESSAGE(asked.err.find("run: expected a prompt; give one of --prompt, ") != std::string::npos, asked.err);
+    }
+    CHECK(Json::parse(with({}).out).at("prompt_ids") == story);
+    CHECK(Json::parse(with({}, {.input = "\n"}).out).at("prompt_ids") == story);
+    const RunResult closed = shell("<&-", {"run", "-p", "-"});
+    CHECK(closed.exit_code == 9);
+    CHECK_MESSAGE(closed.err.find("standard input: cannot read") != std::string::npos, closed.err);
+  }
+
+  TEST_CASE("ids outside the vocabulary are refused before any weight is read") {
+    const TempFolder folder;
+    std::filesystem::copy(llama(), folder / "m");
+    const std::string model = (folder / "m").string();
+    const std::string file = model + "/model.safetensors";
+    const RunResult whole = run_binary({"run", model, "--ids", "1,999999"});
+    CHECK(whole.exit_code == 2);
+    CHECK_MESSAGE(whole.err.find("module 'model.embed_tokens': id 999999, expected 0 to ") != std::string::npos, whole.err);
+    CHECK(whole.err.find("plan: ") == std::string::npos);
+    fails({model, "--ids", "1,-3"}, 2, "id -3, expected 0 to");
+    folder.write("t5/c/config.json", R"({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "vocab_size": 50, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1,
+      "num_heads": 2, "decoder_start_token_id": 0})");
+    folder.write("bert/c/config.json", R"({"model_type": "bert", "architectures": ["BertForMaskedLM"], "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+      "intermediate_size": 64, "max_position_embeddings": 32})");
+    for (const char* type : {"t5", "bert"}) {
+      CAPTURE(type);
+      const std::string made = (folder / type / "m").string();
+      REQUIRE(run_binary({"init", (folder / type / "c/config.json").string(), "--class", "auto", "-o", made}).exit_code == 0);
+      CHECK(run_binary({"run", made, "--ids", "2,5", "--max-new-tokens", "1"}).exit_code == 0);
+      const RunResult r = run_binary({"run", made, "--ids", "2,60"});
+      CHECK(r.exit_code == 2);
+      CHECK_MESSAGE(r.err.find("id 60, expected 0 to ") != std::string::npos, r.err);
+      CHECK_MESSAGE(r.err.find("plan: ") == std::string::npos, r.err);
+    }
+  }
+
+  TEST_CASE("--bad-words keeps texts and ids from coming out") {
+    const auto run = [](std::vector<std::string> more) {
+      more.insert(more.begin(), {"run", "--greedy", "--json"});
+      const RunResult r = run_binary(more);
+      REQUIRE_MESSAGE(r.exit_code == 0, r.err);
+      return Json::parse(r.out);
+    };
+    const auto text = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), {"-p", kPrompt});
+      return run(std::move(more)).at("texts").at(0).get<std::string>();
+    };
+    const std::string free = text({});
+    REQUIRE(free.find(" rabbit") != std::string::npos);
+    REQUIRE(free.find(" old") != std::string::npos);
+    const std::string without = text({"--bad-words", "rabbit", "--bad-words", "old"});
+    CHECK(without.find("rabbit") == std::string::npos);
+    CHECK(without.find(" old") == std::string::npos);
+    CHECK(text({"--bad-words", "old"}).find(" old") == std::string::npos);
+    // Ids in, ids kept out; a sequence as one.
+    const auto ids = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), {"--ids", "1,49,80,265", "--max-new-tokens", "8"});
+      return run(std::move(more)).at("output_ids").at(0);
+    };
+    const Json all = ids({});
+    const auto pair = fmt::format("{},{}", all[0].get<int>(), all[1].get<int>());
+    CHECK(ids({"--bad-words", std::to_string(all[1].get<int>())})[1] != all[1]);
+    const Json other = ids({"--bad-words", pair});
+    CHECK(other[0] == all[0]);
+    CHECK(other[1] != all[1]);
+    CHECK(other == ids({"--generation-config", fmt::format(R"({{"bad_words_ids": [[{}]]}})", pair)}));
+    fails({"--ids", "1", "--bad-words", "a"}, 2, "--bad-words: expected ids such as 1,15,7, got 'a'");
+    fails({"-p", kPrompt, "--bad-words", ""}, 2, "--bad-words: not a valid value, expected some text");
   }
 
   TEST_CASE("what would be in vain is said before anything is computed") {
@@ -294,6 +413,14 @@ TEST_SUITE("cli/run_conduct") {
     const RunResult r = run_merged({"run", (folder / "m").string(), "--ids", "2,5,3"});
     CHECK(r.exit_code == 0);
     CHECK(r.out.starts_with("plan: weights "));
+    // A pass over all tokens at once is bound by computing, which nobody measured; from disk it takes at least as long as reading.
+    CHECK(r.out.find("predicted") == std::string::npos);
+    const RunResult streamed = run_merged({"run", (folder / "m").string(), "--ids", "2,5,3", "--device-map", "disk"});
+    CHECK_MESSAGE(streamed.out.find("; predicted at least ") != std::string::npos, streamed.out);
+    CHECK(streamed.out.find(" s, bound by disk") != std::string::npos);
+    const RunResult plan = run_binary({"run", (folder / "m").string(), "--ids", "2,5,3", "--plan", "--json"});
+    CHECK(faults_of("run", plan.out) == "");
+    CHECK_FALSE(Json::parse(plan.out).at("predicted").contains("tokens_per_second"));
     const std::size_t answer = r.out.find("last_hidden_state"), note = r.out.find("; computed in ");
     CHECK(answer != std::string::npos);
     CHECK_MESSAGE((note != std::string::npos && note > answer), r.out);

@@ -16,6 +16,7 @@
 #include "bigmodel/planning/packed_graph.h"
 #include "commands/device_map_arguments.h"
 #include "commands/device_map_text.h"
+#include "commands/in_call.h"
 #include "commands/model_argument.h"
 #include "commands/model_json.h"
 #include "render/format.h"
@@ -299,7 +300,7 @@ class Calls {
 
  private:
   static DeviceMap given_map(const std::string& text) {
-    if (text.starts_with('{')) return parse_device_map(parse_json(text, "--device-map"), "--device-map");
+    if (text.starts_with('{')) return in_call([&] { return parse_device_map(parse_json(text, "--device-map"), "--device-map"); });
     if (text == "cpu" || text == "disk") return {{"", text}};
     return parse_device_map(read_json_file(text), text);
   }

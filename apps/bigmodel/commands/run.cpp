@@ -60,7 +60,7 @@ const CommandSpec& spec() {
       }()},
       .options = option_rows(),
       .examples = {{"bigmodel run -p \"One morning, Ben went to\"", "the built-in model tells a story"},
-                   {"bigmodel run ./model -p - < prompt.txt", "a prompt from a file"},
+                   {"bigmodel run ./model < prompt.txt", "a prompt from a file"},
                    {"bigmodel run ./model --chat", "a conversation"},
                    {"bigmodel run ./model --batch prompts.txt --format jsonl", "many prompts, every token as it comes"},
                    {"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
@@ -100,6 +100,11 @@ ExitStatus run_generator(RunModel& model, const RunInput& input, const std::opti
     }
   } else {
     batches = batches_of(input, tokenizer, options);
+  }
+  for (const TokenBatch& batch : batches) {
+    const Tensor& source = batch.encoder_input;
+    if (source.empty()) check_ids(model.graph, batch.ids);
+    else if (source.dtype() == DType::int64) check_ids(model.graph, {source.i64(), static_cast<std::size_t>(source.count())});
   }
   if (options.given("logits") && batches.size() > 1) throw UsageError(fmt::format("--logits: {} batches are run, expected one", batches.size()), "raise --batch-size");
   RunResult result;
@@ -153,7 +158,7 @@ ExitStatus run(const Options& options, Session& session) {
     input.emplace().ids = pad_left({{kPadId}}, kPadId);
   }
   if (!input && !talks) {
-    if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt (- reads standard input), --prompt-file, --batch, --ids, --ids-file, --input and --chat");
+    if (!model.is_demo()) throw UsageError("run: expected a prompt", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file, --input and --chat, or pipe one in");
     session.notes.note(fmt::format("no prompt: \"{}\"", kDemoPrompt));
     input.emplace().texts = {std::string(kDemoPrompt)};
   }
@@ -167,7 +172,7 @@ ExitStatus run(const Options& options, Session& session) {
     if (talks || input->chat) throw UsageError(fmt::format("--chat: {} does not generate text", model.graph.class_name));
     return run_encoder(model, *input, tokenizer, options, session);
   }
-  const GenerationConfig config = run_generation_config(options, model.found, model.is_demo(), tokenizer.has_value());
+  const GenerationConfig config = run_generation_config(options, model.found, model.is_demo(), tokenizer ? &*tokenizer : nullptr);
   if (!config.not_followed.empty()) {
     model.warnings.push_back(fmt::format("generation_config.json asks for {}, which is not followed", fmt::join(config.not_followed, ", ")));
     session.notes.warning(model.warnings.back());

@@ -4,14 +4,55 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <system_error>
 
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/device/machine_info.h"
 #include "bigmodel/io/atomic_file.h"
+#include "bigmodel/model/block_facts.h"
 
 namespace bigmodel::app {
+namespace {
+
+struct TokenTable {
+  std::string name;
+  std::int64_t count = 0;
+};
+
+/// From role to role down to a plain embedding; nothing where they lead elsewhere, such as to tables of hashes.
+std::optional<TokenTable> token_table(const MetaGraph& graph) {
+  std::string name;
+  const ModuleTemplate* module = graph.root.get();
+  while (module->block) {
+    const ModuleTemplate* next = nullptr;
+    for (const char* role : {"body", "text", "encoder", "embeddings", "words", "embed"}) {
+      next = member_module(*module, role);
+      if (next == nullptr) continue;
+      name += (name.empty() ? "" : ".") + member_path(*module->block, role);
+      break;
+    }
+    if (next == nullptr) return std::nullopt;
+    module = next;
+  }
+  const TensorTemplate* weight = find_parameter(*module, "weight");
+  if (module->layer_kind != "Embedding" || weight == nullptr || weight->shape.size() != 2) return std::nullopt;
+  return TokenTable{name, weight->shape.front()};
+}
+
+}  // namespace
+
+void check_ids(const MetaGraph& graph, std::span<const std::int64_t> ids) {
+  const std::optional<TokenTable> table = token_table(graph);
+  if (!table) return;
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= table->count) {
+      throw UsageError(fmt::format("module '{}': id {}, expected 0 to {}", table->name, id, table->count - 1), "the prompt holds a token that the model does not have");
+    }
+  }
+}
 
 void check_output_file(const std::filesystem::path& path) {
   std::error_code error;

@@ -63,6 +63,9 @@ ExitStatus run_encoder(RunModel& model, const RunInput& input, const std::option
       }
     }
   }
+  if (const auto ids = inputs.find("input_ids"); ids != inputs.end() && ids->second.dtype() == DType::int64) {
+    check_ids(model.graph, {ids->second.i64(), static_cast<std::size_t>(ids->second.count())});
+  }
   std::int64_t tokens = 1, rows = 1;
   if (const auto ids = inputs.find("input_ids"); ids != inputs.end() && ids->second.shape().size() == 2) {
     rows = std::max<std::int64_t>(ids->second.shape()[0], 1);

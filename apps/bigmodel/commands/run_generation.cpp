@@ -13,6 +13,8 @@
 #include "bigmodel/io/json.h"
 #include "bigmodel/io/read_file.h"
 #include "commands/demo_model.h"
+#include "commands/in_call.h"
+#include "commands/run_prompt.h"
 
 namespace bigmodel::app {
 namespace {
@@ -71,16 +73,42 @@ Json own_config(const FoundModel& model, bool demo, std::string& where) {
   return Json::object();
 }
 
-Json given_config(const std::string& given) {
-  return given.starts_with('{') ? parse_json(given, "--generation-config") : parse_json(read_file(given, kMostConfigBytes), given);
+/// --generation-config's keys: from the call, or the file that it names. Their values are looked at under its name.
+Json given_config(const std::string& given, std::vector<std::string>& not_known) {
+  const bool of_call = given.starts_with('{');
+  const std::string where = of_call ? "--generation-config" : given;
+  const auto read = [&] {
+    Json out = parse_json(of_call ? given : read_file(given, kMostConfigBytes), where);
+    if (!out.is_object()) throw FormatError(fmt::format("{}: is {}, expected an object", where, out.type_name()));
+    not_known = parse_generation_config(out.dump(), where).not_known;
+    return out;
+  };
+  return of_call ? in_call(read) : read();
 }
 
 Json stops_of(const std::vector<std::string>& all) {
   Json out = Json::array();
   for (const std::string& given : all) {
-    for (const Json& text : given.starts_with('[') ? parse_json(given, "--stop") : Json::array({given})) {
+    for (const Json& text : given.starts_with('[') ? in_call([&] { return parse_json(given, "--stop"); }) : Json::array({given})) {
       if (!text.is_string()) throw UsageError(fmt::format("--stop: not a valid value, expected a list of texts, got {}", given.substr(0, 60)));
       out.push_back(text);
+    }
+  }
+  return out;
+}
+
+/// Of each text the tokens that it is at the beginning of a text and those that it is behind a blank, as the reference's documentation makes them.
+/// Without a tokenizer the texts are token ids.
+Json bad_words_of(const std::vector<std::string>& texts, const tokenizer::Tokenizer* tokenizer) {
+  Json out = Json::array();
+  for (const std::string& text : texts) {
+    if (tokenizer == nullptr) {
+      out.push_back(parse_ids(text, "--bad-words"));
+      continue;
+    }
+    for (const std::string& form : {text, " " + text}) {
+      const auto ids = tokenizer->encode({form, {}}, {.add_special_tokens = false, .ids_only = true}).ids;
+      if (!ids.empty() && (out.empty() || out.back() != Json(ids))) out.push_back(ids);
     }
   }
   return out;
@@ -114,25 +142,25 @@ std::vector<OptionSpec> generation_option_rows() {
            .help = "end where TEXT has come out; for several by repetition, or a JSON list such as [\"\\n\\n\", \"User:\"]",
            .more = "The text stays in the output, as in transformers.",
            .repeated = true},
+          {.name = "bad-words",
+           .kind = ValueKind::text,
+           .value_name = "TEXT",
+           .help = "never let TEXT come out, at the beginning of a text or behind a blank; for several by repetition",
+           .more = "Its tokens are kept from following each other: other spellings, and TEXT inside a longer word, are other tokens. With token ids as prompt, TEXT is "
+                   "token ids, such as 15,7. Goes before bad_words_ids of generation_config.json.",
+           .repeated = true},
           {.name = "generation-config",
            .kind = ValueKind::text,
            .value_name = "FILE",
            .help = "keys that go before generation_config.json's: a file, or JSON such as {\"no_repeat_ngram_size\": 2}"}};
 }
 
-GenerationConfig run_generation_config(const Options& options, const FoundModel& model, bool demo, bool of_model) {
+GenerationConfig run_generation_config(const Options& options, const FoundModel& model, bool demo, const tokenizer::Tokenizer* tokenizer) {
   std::string where = "the call";
-  Json json = of_model ? own_config(model, demo, where) : Json::object();
+  Json json = tokenizer != nullptr ? own_config(model, demo, where) : Json::object();
   if (!json.is_object()) throw FormatError(fmt::format("{}: is {}, expected an object", where, json.type_name()));
   std::vector<std::string> not_known;
-  if (options.given("generation-config")) {
-    const std::string given_text = options.text("generation-config");
-    const Json given = given_config(given_text);
-    if (!given.is_object()) throw FormatError(fmt::format("--generation-config: is {}, expected an object", given.type_name()));
-    where = given_text.starts_with('{') ? "--generation-config" : given_text;
-    not_known = parse_generation_config(given.dump(), where).not_known;   // and its values by its name
-    json.update(given);
-  }
+  if (options.given("generation-config")) json.update(given_config(options.text("generation-config"), not_known));
   bool draws = false;
   for (const KeyOption& known : kKeyOptions) {
     if (!options.given(known.option)) continue;
@@ -146,6 +174,7 @@ GenerationConfig run_generation_config(const Options& options, const FoundModel&
     if (!options.given("num-return-sequences")) json["num_return_sequences"] = 1;
   }
   if (options.given("stop")) json["stop_strings"] = stops_of(options.list("stop"));
+  if (options.given("bad-words")) json["bad_words_ids"] = bad_words_of(options.list("bad-words"), tokenizer);
   GenerationConfig out = parse_generation_config(json.dump(), where);
   out.not_known = std::move(not_known);
   if (out.do_sample && !out.top_k) out.top_k = kReferenceTopK;

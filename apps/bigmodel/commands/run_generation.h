@@ -13,12 +13,12 @@ namespace bigmodel::app {
 
 inline constexpr std::int64_t kDefaultNewTokens = 128;
 
-/// Rows of the option table: --greedy, --temperature, --num-beams, --stop, --max-new-tokens and their like.
+/// Rows of the option table: --greedy, --temperature, --num-beams, --stop, --bad-words, --max-new-tokens and their like.
 std::vector<OptionSpec> generation_option_rows();
 
-/// The model's generation_config.json (else its config's own keys; neither unless `of_model`), overwritten by --generation-config, and that
-/// by the options of their own. Throws FormatError, UsageError, IoError.
-GenerationConfig run_generation_config(const Options& options, const FoundModel& model, bool demo, bool of_model);
+/// The model's generation_config.json (else its config's own keys), overwritten by --generation-config, and that by the options of their own.
+/// `tokenizer`: of the prompts; null where they are token ids, for which the model's own keys are left aside. Throws FormatError, UsageError, IoError.
+GenerationConfig run_generation_config(const Options& options, const FoundModel& model, bool demo, const tokenizer::Tokenizer* tokenizer);
 
 /// New tokens of a prompt: --max-new-tokens, else the config's, else what its max_length leaves, else 128; no more than --context leaves.
 /// Throws CapacityError for a prompt that is longer than --context.

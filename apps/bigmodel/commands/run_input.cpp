@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands/run_input.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -55,6 +59,19 @@ std::map<std::string, Tensor> read_input_file(const std::string& path, const std
 std::string prompt_of_file(const std::string& path) {
   std::string out = path == "-" ? read_descriptor(0, "standard input", kMostPromptBytes) : read_file(path, kMostPromptBytes);
   if (out.ends_with('\n')) out.pop_back();
+  return out;
+}
+
+/// What was piped in, or comes from a file; nothing from terminals and other devices, where standard input is closed, and where it is empty.
+std::optional<std::string> piped_prompt(Notes& notes) {
+  struct stat status{};
+  if (::fstat(STDIN_FILENO, &status) != 0 || !(S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode) || S_ISSOCK(status.st_mode))) return std::nullopt;
+  if ((::fcntl(STDIN_FILENO, F_GETFL) & O_ACCMODE) == O_WRONLY) return std::nullopt;
+  // Should nothing come, this says what is waited for.
+  pollfd ready{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  if (::poll(&ready, 1, 500) == 0) notes.note("no prompt: waiting for one on standard input");
+  std::string out = prompt_of_file("-");
+  if (out.empty()) return std::nullopt;
   return out;
 }
 
@@ -116,8 +133,8 @@ std::vector<OptionSpec> input_option_rows() {
            .kind = ValueKind::text,
            .value_name = "TEXT",
            .help = "the prompt; - reads standard input",
-           .more = "Tokens are chosen as generation_config.json says, and the text is printed as it comes. Without MODEL and without a prompt the "
-                   "demo model continues one of its own.",
+           .more = "Tokens are chosen as generation_config.json says, and the text is printed as it comes. Without a prompt, what is piped in is one; without "
+                   "MODEL and with nothing piped in, the demo model continues one of its own.",
            .settable = false},
           {.name = "prompt-file", .letter = 'f', .kind = ValueKind::path, .value_name = "FILE", .help = "the prompt from a text file", .settable = false},
           {.name = "batch",
@@ -157,14 +174,21 @@ std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat,
   int sources = 0;
   for (const char* name : {"prompt", "prompt-file", "batch", "ids", "ids-file", "input"}) sources += int{options.given(name)};
   if (sources > 1) throw UsageError("run: expected one prompt, got several", "give one of --prompt, --prompt-file, --batch, --ids, --ids-file and --input");
-  if (sources == 0) return std::nullopt;
   RunInput out;
+  if (sources == 0) {
+    if (options.flag("chat")) return std::nullopt;
+    std::optional<std::string> text = piped_prompt(notes);
+    if (!text) return std::nullopt;
+    out.texts.push_back(std::move(*text));
+    if (options.given("pair")) out.pair = options.text("pair");
+    return out;
+  }
   if (options.given("batch")) {
     out = read_batch(options, chat);
   } else if (options.given("input")) {
     out.tensors = read_input_file(options.text("input"), folder, notes);
   } else if (options.given("ids")) {
-    out.ids = pad_left({parse_ids(options.text("ids"))}, pad_id);
+    out.ids = pad_left({parse_ids(options.text("ids"), "--ids")}, pad_id);
   } else if (options.given("ids-file")) {
     const std::string file = options.text("ids-file");
     out.ids = parse_ids_json(read_file(file, kMostPromptBytes), file, pad_id);

@@ -27,7 +27,8 @@ struct RunInput {
   std::map<std::string, Tensor> tensors;
 };
 
-/// Exactly one source; nullopt where none is given. `chat` renders messages (--chat, or messages in --batch). `folder` is the model's, which says how
+/// One source; where no option gives it and --chat is not given, standard input, unless that is closed, empty, a terminal or another device. nullopt: there
+/// is none. `chat` renders messages (--chat, or messages in --batch). `folder` is the model's, which says how
 /// pictures and sound are prepared; null: the demo model.
 /// Throws UsageError, FormatError, NotFoundError, IoError.
 std::optional<RunInput> read_run_input(const Options& options, ChatPrompt* chat, std::int64_t pad_id, const std::filesystem::path* folder, Notes& notes);

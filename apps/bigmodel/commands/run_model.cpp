@@ -23,6 +23,7 @@
 #include "bigmodel/tokenizer/tokenizer_folder.h"
 #include "bigmodel/tokenizer/tokenizer_json.h"
 #include "commands/device_map_arguments.h"
+#include "commands/in_call.h"
 #include "commands/init_tensors.h"
 
 namespace bigmodel::app {
@@ -152,7 +153,7 @@ std::optional<DeviceMap> given_map(const Options& options) {
   constexpr std::array<std::string_view, 3> kPolicies = {"balanced", "balanced_low_0", "sequential"};
   const std::string text = options.text("device-map");
   const auto is_one_of = [](const auto& list, std::string_view word) { return std::ranges::find(list, word) != list.end(); };
-  if (text.starts_with('{')) return parse_device_map(parse_json(text, "--device-map"), "--device-map");
+  if (text.starts_with('{')) return in_call([&] { return parse_device_map(parse_json(text, "--device-map"), "--device-map"); });
   const bool number = text.find_first_not_of("0123456789") == std::string::npos;
   if (number || is_one_of(kWords, text) || is_one_of(kAccelerators, std::string_view(text).substr(0, text.find(':')))) return std::nullopt;
   std::error_code error;
@@ -350,8 +351,8 @@ RunModel find_run_model(const Options& options, Session& session) {
   if (options.flag("init-missing")) out.init_seed = static_cast<std::uint64_t>(options.find_integer("seed").value_or(0));
   if (options.flag("check")) check_run_values(out, session);
   out.given_map = given_map(options);
-  // plan_run looks at maps that stand in the call.
-  if (out.given_map && !options.text("device-map").starts_with('{')) {
+  // Maps of our own name what there is; looking through tens of thousands of modules is for those of users.
+  if (out.given_map) {
     if (std::string warning = check_device_map(out.graph, *out.given_map).warning(); !warning.empty()) {
       session.notes.warning(warning);
       out.warnings.push_back(std::move(warning));
@@ -382,8 +383,8 @@ void load_run_model(RunModel& model, DeviceMap map, Session& session) {
   const auto start = std::chrono::steady_clock::now();
   DispatchOptions dispatch;
   dispatch.device_map = std::move(map);
-  dispatch.dtype = model.dtype;
   dispatch.reads_ahead = model.reads_ahead;
+  dispatch.dtype = model.dtype;
   dispatch.quantization = model.quantization;
   dispatch.quantize = model.quantize;
   dispatch.casting = model.casting;

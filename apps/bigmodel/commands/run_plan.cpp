@@ -11,9 +11,9 @@
 #include "bigmodel/core/byte_size.h"
 #include "bigmodel/core/error.h"
 #include "bigmodel/engine/auto_device_map.h"
+#include "bigmodel/engine/infer.h"
 #include "bigmodel/model/text_part.h"
 #include "bigmodel/planning/activations.h"
-#include "bigmodel/planning/check_device_map.h"
 #include "bigmodel/planning/optimal_map.h"
 #include "bigmodel/planning/placement.h"
 #include "commands/device_map_text.h"
@@ -65,8 +65,11 @@ std::string device_name(const DeviceKey& device) {
   return std::holds_alternative<std::int64_t>(device) ? "cuda:" + text : text;
 }
 
-std::string speed_text(double tokens_per_second) {
-  return fmt::format("{} tokens/s", tokens_per_second >= 10 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.3g}", tokens_per_second));
+/// "12 tokens/s, bound by cpu"; of passes "at least 1.5 s, bound by disk", or nothing.
+std::string predicted_text(const RunPlan& plan) {
+  const Prediction& p = plan.predicted;
+  if (!plan.generates) return p.bound == "disk" ? fmt::format("at least {:.3g} s, bound by disk", p.seconds_per_step) : std::string();
+  return fmt::format("{} tokens/s, bound by {}", p.tokens_per_second >= 10 ? fmt::format("{:.0f}", p.tokens_per_second) : fmt::format("{:.3g}", p.tokens_per_second), p.bound);
 }
 
 }  // namespace
@@ -88,10 +91,6 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
   out.map = std::move(found.device_map);
   model.reads_ahead = out.reads_ahead = found.reads_ahead;
   const std::size_t told = model.warnings.size();
-  // Maps of our own name what there is; looking through tens of thousands of modules is for those of users.
-  if (options.text("device-map").starts_with('{')) {
-    if (std::string warning = check_device_map(model.graph, out.map).warning(); !warning.empty()) model.warnings.push_back(std::move(warning));
-  }
   if (const std::int64_t stated = stated_context(model.found.config.data); stated > 0 && size.tokens > stated) {
     model.warnings.push_back(fmt::format("{} tokens are more than the {} positions that the config states: answers may make no sense", size.tokens, stated));
   }
@@ -114,7 +113,8 @@ RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, S
       (to_string(tier.device) == "disk" ? out.disk_bytes : out.ram_bytes) += tier.weights_bytes;
     }
   }
-  out.assumed_speeds = speeds.assumed(devices);
+  out.generates = generates(model.graph);
+  if (out.generates || out.predicted.bound == "disk") out.assumed_speeds = speeds.assumed(devices);
   // Layers are streamed whole.
   PlacementRequest whole = engine_placement(request);
   whole.no_split = model.graph.no_split_modules;
@@ -141,7 +141,9 @@ std::string plan_line(const RunPlan& plan) {
   for (const auto& [device, bytes] : plan.gpu_bytes) out += fmt::format("{} on {}, ", size_text(bytes), device);
   out += fmt::format("{} in RAM", size_text(plan.ram_bytes));
   if (plan.disk_bytes > 0) out += fmt::format(", {} from disk{}", size_text(plan.disk_bytes), plan.reads_ahead ? "" : " and not ahead (there is room for one slot)");
-  return out + fmt::format(", peak {}; predicted {}, bound by {}", size_text(plan.peak_bytes()), speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
+  out += fmt::format(", peak {}", size_text(plan.peak_bytes()));
+  const std::string predicted = predicted_text(plan);
+  return predicted.empty() ? out : out + "; predicted " + predicted;
 }
 
 std::string plan_text(const RunPlan& plan) {
@@ -152,19 +154,24 @@ std::string plan_text(const RunPlan& plan) {
   out += fmt::format("KV cache         {} for {} tokens of {} sequence{}\n", size_text(plan.cache_bytes), plan.size.tokens, plan.size.sequences, plan.size.sequences == 1 ? "" : "s");
   out += fmt::format("activations      {}\n", size_text(plan.workspace_bytes));
   out += fmt::format("peak             {}, beside the program itself ({})\n", size_text(plan.peak_bytes()), size_text(plan.program_bytes));
-  out += fmt::format("predicted        {}, bound by {}", speed_text(plan.predicted.tokens_per_second), plan.predicted.bound);
-  if (!plan.assumed_speeds.empty()) out += fmt::format("; {} assumed, bigmodel doctor --probe measures", plan.assumed_speeds);
-  return out + fmt::format("\ndevice map       {}\n", json_text(device_map_json(plan.map), false));
+  if (const std::string predicted = predicted_text(plan); !predicted.empty()) {
+    out += "predicted        " + predicted;
+    if (!plan.assumed_speeds.empty()) out += fmt::format("; {} assumed, bigmodel doctor --probe measures", plan.assumed_speeds);
+    out += "\n";
+  }
+  return out + fmt::format("device map       {}\n", json_text(device_map_json(plan.map), false));
 }
 
 nlohmann::ordered_json prediction_json(const RunPlan& plan) {
-  return {{"tokens_per_second", plan.predicted.tokens_per_second},
-          {"bound", plan.predicted.bound},
-          {"peak_bytes", plan.peak_bytes()},
-          {"kv_cache_bytes", plan.cache_bytes},
-          {"workspace_bytes", plan.workspace_bytes},
-          {"slot_bytes", plan.slot_bytes},
-          {"program_bytes", plan.program_bytes}};
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  if (plan.generates) out["tokens_per_second"] = plan.predicted.tokens_per_second;
+  if (!predicted_text(plan).empty()) out["bound"] = plan.predicted.bound;
+  out["peak_bytes"] = plan.peak_bytes();
+  out["kv_cache_bytes"] = plan.cache_bytes;
+  out["workspace_bytes"] = plan.workspace_bytes;
+  out["slot_bytes"] = plan.slot_bytes;
+  out["program_bytes"] = plan.program_bytes;
+  return out;
 }
 
 }  // namespace bigmodel::app

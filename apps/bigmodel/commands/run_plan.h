@@ -27,6 +27,7 @@ struct RunPlan {
   bool reads_ahead = true;                      ///< false: of one slot, where two do not fit
   std::int64_t program_bytes = 0;               ///< what this process held when it planned, and a little more: code, descriptions, tokenizer
   Prediction predicted;
+  bool generates = true;                        ///< false: a pass computes with all tokens at once; how long that takes is known where the disk is slower alone
   std::string assumed_speeds;                   ///< "cpu=50GB/s": those that nobody measured; empty without
 
   /// Of RAM without accelerators; with them, of the RAM and, in one sum, what lies beside the weights on theirs.
@@ -34,11 +35,10 @@ struct RunPlan {
 };
 
 /// Places the weights (run_device_map) and predicts from there. Reads no weights. Throws what run_device_map throws, DeviceError for a map
-/// with devices that there are none of. Warns, and adds to the model's warnings, where the map names modules that the model lacks, and where
-/// there are more tokens than the config states positions for.
+/// with devices that there are none of. Warns, and adds to the model's warnings, where there are more tokens than the config states positions for.
 RunPlan plan_run(RunModel& model, const Options& options, const RunSize& size, Session& session);
 
-/// "1.2 GiB in RAM, 3.4 GiB from disk; about 0.6 tokens/s, bound by disk".
+/// "1.2 GiB in RAM, 3.4 GiB from disk; about 0.6 tokens/s, bound by disk"; of a model that does not generate no speed, or what the disk allows.
 std::string plan_line(const RunPlan& plan);
 /// Some lines: every tier, the peak, the prediction with its assumptions, the map.
 std::string plan_text(const RunPlan& plan);

@@ -36,7 +36,7 @@ std::vector<std::vector<std::int64_t>> rows_of(const Json& json, const std::stri
 
 }  // namespace
 
-std::vector<std::int64_t> parse_ids(std::string_view text) {
+std::vector<std::int64_t> parse_ids(std::string_view text, std::string_view option) {
   std::vector<std::int64_t> out;
   while (!text.empty()) {
     const std::size_t comma = text.find(',');
@@ -47,7 +47,7 @@ std::vector<std::int64_t> parse_ids(std::string_view text) {
     std::int64_t id = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), id);
     if (error != std::errc{} || end != part.data() + part.size()) {
-      throw UsageError(fmt::format("--ids: expected ids such as 1,15,7, got '{}'", part.substr(0, 40)));
+      throw UsageError(fmt::format("{}: expected ids such as 1,15,7, got '{}'", option, part.substr(0, 40)));
     }
     out.push_back(id);
   }

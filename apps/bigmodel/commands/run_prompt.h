@@ -11,8 +11,8 @@
 
 namespace bigmodel::app {
 
-/// "1,2,3". Throws UsageError.
-std::vector<std::int64_t> parse_ids(std::string_view text);
+/// "1,2,3". Throws UsageError in the name of `option`.
+std::vector<std::int64_t> parse_ids(std::string_view text, std::string_view option);
 
 /// A JSON list of lists of ids, a list of ids, or {"input_ids", "attention_mask"}; `object` names it in errors. Rows of different
 /// lengths are padded on the left. Throws FormatError, UsageError.
