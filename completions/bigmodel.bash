@@ -212,6 +212,7 @@ _bigmodel() {
         --prompt-file|-f) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --batch) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --batch-size) COMPREPLY=(); return ;;
+        --image) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --system) COMPREPLY=(); return ;;
         --pair) COMPREPLY=(); return ;;
         --ids) COMPREPLY=(); return ;;
@@ -258,7 +259,7 @@ _bigmodel() {
         --config) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
       esac
       if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --typical-p --no-repeat-ngram-size --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --bad-words --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --kv-dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --offload-folder --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
+        COMPREPLY=($(compgen -W '--prompt --prompt-file --batch --batch-size --image --chat --system --pair --ids --ids-file --input --greedy --temperature --top-k --top-p --min-p --typical-p --no-repeat-ngram-size --repetition-penalty --num-beams --num-return-sequences --length-penalty --seed --max-new-tokens --min-new-tokens --max-time --stop --bad-words --generation-config --logprobs --logits --format --plan --bandwidth --context --dtype --kv-dtype --quantize --storage-dtype --skip-modules-pattern --skip-modules-classes --threads --device-map --max-memory --offload-folder --check --init-missing --class --library-name --arch-dir --subfolder --trust-remote-code --revision --offline --token-file --help --version --quiet --verbose --json --color --config --no-config' -- "$cur"))
       else
         compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur") $(compgen -W "$(bigmodel __complete models 2>/dev/null)" -- "$cur"))
       fi

@@ -183,6 +183,7 @@ complete -c bigmodel -n '__fish_seen_subcommand_from run' -s p -l prompt -d 'the
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -s f -l prompt-file -d 'the prompt from a text file' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l batch -d 'prompts, one a line, run side by side; each answer is a line of JSON text' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l batch-size -d 'prompts of --batch that are run at once' -x
+complete -c bigmodel -n '__fish_seen_subcommand_from run' -l image -d 'a picture (PNG, JPEG) that a text prompt is about, for models of text and images; for several by repetition' -r -F
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l chat -d 'talk to the model through its chat template'
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l system -d 'with --chat: the system message before the conversation' -x
 complete -c bigmodel -n '__fish_seen_subcommand_from run' -l pair -d 'of encoders: the second text, such as the one that a question is about' -x

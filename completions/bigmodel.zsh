@@ -289,6 +289,7 @@ _bigmodel() {
             {-f,--prompt-file}'[the prompt from a text file]:FILE:_files' \
             '--batch[prompts, one a line, run side by side; each answer is a line of JSON text]:FILE:_files' \
             '--batch-size[prompts of --batch that are run at once]:N: ' \
+            '--image[a picture (PNG, JPEG) that a text prompt is about, for models of text and images; for several by repetition]:FILE:_files' \
             '--chat[talk to the model through its chat template]' \
             '--system[with --chat\: the system message before the conversation]:TEXT: ' \
             '--pair[of encoders\: the second text, such as the one that a question is about]:TEXT: ' \

@@ -14,6 +14,7 @@
 #include "commands/run_events.h"
 #include "commands/run_generator.h"
 #include "commands/run_input.h"
+#include "commands/run_pictures.h"
 #include "render/json_text.h"
 
 namespace bigmodel::app {
@@ -65,6 +66,7 @@ const CommandSpec& spec() {
                    {"bigmodel run ./model --batch prompts.txt --format jsonl", "many prompts, every token as it comes"},
                    {"bigmodel run --ids 1,49,80,265 --max-new-tokens 8 --json", "the built-in model, from token ids"},
                    {"bigmodel run ./model --ids-file prompts.json --greedy --logits out.safetensors", "scores of every token of the prompts"},
+                   {"bigmodel run ./llava -p \"What is in the picture?\" --image cat.png --chat", "a question about a picture"},
                    {"bigmodel run ./bert -p \"Paris is the [MASK] of France.\"", "what fits the mask"},
                    {"bigmodel run ./model -p hello --plan --max-memory cpu=8GiB", "what would lie where, and how fast it should be"},
                    {"bigmodel run ./model --ids 1,2,3 --device-map disk", "with no weights kept in memory"}},
@@ -90,9 +92,19 @@ std::vector<TokenBatch> batches_of(const RunInput& input, const std::optional<to
   return out;
 }
 
+/// The prompt among the pictures of --image, which stand in no batch.
+TokenBatch batch_with_pictures(const RunInput& input, const std::optional<tokenizer::Tokenizer>& tokenizer, const PromptPictures& pictures, Session& session) {
+  if (input.texts.size() != 1 || input.many) throw UsageError("--image: belongs to one prompt of text", "give --prompt or --prompt-file");
+  TokenBatch out = pad_left({ids_with_pictures(*tokenizer, input.texts.front(), input.chat, pictures, session.notes)}, kPadId);
+  out.pixels = pictures.pixels;
+  return out;
+}
+
 ExitStatus run_generator(RunModel& model, const RunInput& input, const std::optional<tokenizer::Tokenizer>& tokenizer, const GenerationConfig& config, const Options& options, Session& session) {
   std::vector<TokenBatch> batches;
-  if (is_encoder_decoder(model.graph)) {
+  if (const std::optional<PromptPictures> pictures = read_pictures(options, model)) {
+    batches.push_back(batch_with_pictures(input, tokenizer, *pictures, session));
+  } else if (is_encoder_decoder(model.graph)) {
     if (!input.tensors.empty()) {
       batches.push_back(decoder_start(input.tensors, model.found));
     } else {
@@ -152,6 +164,8 @@ ExitStatus run(const Options& options, Session& session) {
   if (!model.is_demo()) chat.emplace(*model.found.folder);
   std::optional<RunInput> input = read_run_input(options, chat ? &*chat : nullptr, kPadId, model.is_demo() ? nullptr : &*model.found.folder, session.notes);
   const bool talks = !input && options.flag("chat");
+  if (options.given("image") && !generates(model.graph)) throw UsageError(fmt::format("--image: {} does not generate text", model.graph.class_name), "--input gives a picture to models of pictures alone");
+  if (options.given("image") && talks) throw UsageError("--image: belongs to one prompt, expected one", "give --prompt");
   if (talks && options.flag("plan")) throw UsageError("--plan: a conversation has no size, expected a prompt", "give --prompt, and --context for its length");
   if (!input && !talks && options.flag("plan") && !model.is_demo()) {
     session.notes.note("no prompt: the plan is for one of a single token");

@@ -78,7 +78,13 @@ std::optional<std::string> piped_prompt(Notes& notes) {
 Json user_messages(const Options& options, const std::string& text) {
   Json out = Json::array();
   if (options.given("system")) out.push_back({{"role", "system"}, {"content", options.text("system")}});
-  out.push_back({{"role", "user"}, {"content", text}});
+  Json content = text;
+  if (options.given("image")) {
+    content = Json::array();
+    for (std::size_t i = 0; i < options.list("image").size(); ++i) content.push_back({{"type", "image"}});
+    content.push_back({{"type", "text"}, {"text", text}});
+  }
+  out.push_back({{"role", "user"}, {"content", std::move(content)}});
   return out;
 }
 
@@ -144,6 +150,14 @@ std::vector<OptionSpec> input_option_rows() {
            .more = "Lines that begin with { or \" are JSON: a text, {\"prompt\"} or {\"messages\"}. - reads standard input.",
            .settable = false},
           {.name = "batch-size", .kind = ValueKind::integer, .value_name = "N", .help = "prompts of --batch that are run at once", .default_text = "8"},
+          {.name = "image",
+           .kind = ValueKind::path,
+           .value_name = "FILE",
+           .help = "a picture (PNG, JPEG) that a text prompt is about, for models of text and images; for several by repetition",
+           .more = "The prompt says where each stands, by the token that the config names for it; the template of --chat does so by itself, and before a prompt without "
+                   "one it stands in front. Pictures of one size, prepared as LLaVA's are; types that cut them into patches otherwise are refused.",
+           .settable = false,
+           .repeated = true},
           {.name = "chat",
            .help = "talk to the model through its chat template",
            .more = "With --prompt it answers that one message; without, a conversation of what is typed, or of the lines of standard input."},
