@@ -163,7 +163,8 @@ std::string plan_text(const RunPlan& plan) {
 }
 
 nlohmann::ordered_json prediction_json(const RunPlan& plan) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  // The keys are always there; null is what nobody can tell.
+  nlohmann::ordered_json out = {{"tokens_per_second", nullptr}, {"bound", nullptr}};
   if (plan.generates) out["tokens_per_second"] = plan.predicted.tokens_per_second;
   if (!predicted_text(plan).empty()) out["bound"] = plan.predicted.bound;
   out["peak_bytes"] = plan.peak_bytes();
