@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "bigmodel/core/error.h"
 #include "bigmodel/ops/widen.h"
 
 using namespace bigmodel;
@@ -135,6 +136,72 @@ void check_all_rules(std::int64_t keys, DType kept) {
   }
 }
 
+/// Rows from number `first` on of every head, with room for one more.
+template <typename T>
+std::vector<T> without_first(const std::vector<T>& all, const AttentionInput& in, std::int64_t width, std::int64_t first) {
+  std::vector<T> out;
+  for (std::int64_t h = 0; h < in.batch * in.kv_heads; ++h) {
+    const auto begin = all.begin() + h * in.capacity * width;
+    out.insert(out.end(), begin + first * width, begin + in.keys * width);
+    out.insert(out.end(), static_cast<std::size_t>(width), T{});
+  }
+  return out;
+}
+
+/// Outputs with all keys and without the first ones that no query sees.
+void check_first_key(DType kept) {
+  AttentionInput in{.batch = 2, .queries = 9, .keys = 300, .capacity = 303, .heads = 6, .kv_heads = 2, .head_dim = 20, .value_dim = 13, .first_query = 291};
+  const auto floats = [](std::int64_t count, unsigned seed) { return random_floats(static_cast<std::size_t>(count), seed); };
+  const std::vector<float> q = floats(in.batch * in.queries * in.heads * in.head_dim, 1);
+  std::vector<float> k = floats(in.batch * in.kv_heads * in.capacity * in.head_dim, 2);
+  std::vector<float> v = floats(in.batch * in.kv_heads * in.capacity * in.value_dim, 3);
+  const std::vector<std::uint16_t> small_k = rounded(k, kept), small_v = rounded(v, kept);
+  const std::vector<float> sinks = floats(in.heads, 4), key_bias = floats(in.batch * in.heads * in.keys, 5), bias = floats(in.heads * in.queries * in.keys, 6);
+  std::vector<std::uint8_t> valid(static_cast<std::size_t>(in.batch * in.keys), 1);
+  for (std::size_t i = 0; i < 270; ++i) valid[i] = 0;
+  in.q = q.data();
+  std::vector<AttentionRule> rules(5);
+  for (AttentionRule& r : rules) r.scale = 0.3F;
+  rules[0].window = 40;
+  rules[1].chunk = 145;
+  rules[2].window = 200;
+  rules[2].sinks = sinks.data();
+  rules[2].soft_cap = 2.0F;
+  rules[3].window = 50;
+  rules[3].key_bias = key_bias.data();
+  rules[3].bias = bias.data();
+  rules[4].window = 70;
+  rules[4].key_valid = valid.data();
+  for (const CpuIsa isa : usable_cpu_isas()) {
+    for (const AttentionRule& rule : rules) {
+      const std::int64_t most = rule.chunk > 0 ? in.first_query / rule.chunk * rule.chunk : in.first_query - rule.window + 1;
+      CAPTURE(to_string(isa));
+      CAPTURE(most);
+      const auto outputs = [&](std::int64_t first) {
+        AttentionInput part = in;
+        const std::vector<float> some_k = without_first(k, in, in.head_dim, first), some_v = without_first(v, in, in.value_dim, first);
+        std::vector<std::uint16_t> some_small_k, some_small_v;
+        part.k = some_k.data();
+        part.v = some_v.data();
+        if (kept != DType::float32) {
+          some_small_k = without_first(small_k, in, in.head_dim, first);
+          some_small_v = without_first(small_v, in, in.value_dim, first);
+          part.k = reinterpret_cast<const float*>(some_small_k.data());
+          part.v = reinterpret_cast<const float*>(some_small_v.data());
+        }
+        part.capacity = in.keys - first + 1;
+        part.first_key = first;
+        std::vector<float> out(static_cast<std::size_t>(in.batch * in.queries * in.heads * in.value_dim), 7.0F);
+        attention({nullptr, isa}, part, rule, out.data(), kept);
+        return out;
+      };
+      const std::vector<float> whole = outputs(0);
+      for (const std::int64_t first : {std::int64_t{1}, std::int64_t{64}, most - 1, most}) CHECK(outputs(first) == whole);
+      if (most < in.first_query) CHECK_THROWS_AS(outputs(most + 1), InternalError);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_SUITE("ops/attention") {
@@ -144,6 +211,13 @@ TEST_SUITE("ops/attention") {
     for (const DType kept : {DType::bfloat16, DType::float16}) {
       CAPTURE(name(kept));
       for (const std::int64_t keys : {21, 300}) check_all_rules(keys, kept);
+    }
+  }
+
+  TEST_CASE("keys that nobody sees may be missing: the same bits come out") {
+    for (const DType kept : {DType::float32, DType::bfloat16, DType::float16}) {
+      CAPTURE(name(kept));
+      check_first_key(kept);
     }
   }
 }

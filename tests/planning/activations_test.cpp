@@ -63,6 +63,16 @@ TEST_SUITE("planning/activations") {
     CHECK(eager.attention_bytes == INT64_C(1024) * 10240 * 2 + INT64_C(1024) * 1024 * 32 * (2 + 4));
   }
 
+  TEST_CASE("layers with a window hold a pass's keys and values until their attention is through") {
+    const ActivationWidths w = widths_of("mistralai/Mistral-7B-v0.1");
+    CHECK(w.windowed == 2 * 1024);
+    CHECK(widths_of("gpt2").windowed == 0);
+    ActivationRequest request{.tokens = 100, .context = 100, .dtype = DType::float32};
+    const std::int64_t later = activation_size(w, request).attention_bytes;
+    request.drops_later = false;
+    CHECK(later - activation_size(w, request).attention_bytes == 100 * 2048 * 4);
+  }
+
   TEST_CASE("nonsense and overflow are errors") {
     const ActivationWidths w = widths_of("gpt2");
     CHECK_THROWS_AS(activation_size(w, {.tokens = 0}), UsageError);

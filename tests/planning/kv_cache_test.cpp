@@ -84,15 +84,29 @@ TEST_SUITE("planning/kv_cache") {
     CHECK(cache_size(plan, request).total_bytes == INT64_C(16) * 61 * (576 + 128) * 2);
   }
 
-  TEST_CASE("this project's engine keeps windows whole, the heads of latents, and float32") {
-    const auto total = [](std::string_view model, std::int64_t context) {
-      return cache_size(catalog_plan(model), {.context = context, .format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel}).total_bytes;
+  TEST_CASE("this project's engine keeps windows and a little more in RAM, whole ones on accelerators, the heads of latents, and float32") {
+    CacheRequest request{.format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel};
+    const auto total = [&](const CachePlan& plan, std::int64_t context) {
+      request.context = context;
+      return cache_size(plan, request).total_bytes;
     };
-    CHECK(total("mistralai/Mistral-7B-v0.1", 100000) == INT64_C(100000) * 131072 * 2);
-    CHECK(total("deepseek-ai/DeepSeek-V3", 10) == INT64_C(10) * 128 * (192 + 128) * 4 * 61);
-    const CachePlan mamba = catalog_plan("state-spaces/mamba-130m-hf");
-    const CacheSize state = cache_size(mamba, {.context = 10, .format = *find_kv_format("float32"), .model_dtype = DType::bfloat16, .engine = CacheEngine::bigmodel});
-    CHECK(state.total_bytes == INT64_C(24) * 1536 * (3 + 16) * 4);
+    const CachePlan mistral = catalog_plan("mistralai/Mistral-7B-v0.1");
+    CHECK(kept_window_tokens(4096, false) == 4096 + 256);
+    CHECK(kept_window_tokens(20, false) == 20 + 32);
+    CHECK(kept_window_tokens(20, true) == 20);
+    CHECK(kept_window_tokens(0, false) == INT64_MAX);
+    CHECK(kept_window_tokens(INT64_MAX, false) == INT64_MAX);
+    CHECK(total(mistral, 4352) == INT64_C(4352) * 131072 * 2);
+    CHECK(total(mistral, 100000) == INT64_C(4352) * 131072 * 2);
+    CHECK(cache_size(mistral, request).windows_full_at == 4352);
+    // Queries that see nothing average over all keys.
+    const CachePlan griffin = plan_of(R"({"model_type": "recurrent_gemma", "architectures": ["RecurrentGemmaForCausalLM"]})");
+    CHECK(total(griffin, 100001) - total(griffin, 100000) == INT64_C(8) * 2 * 10 * 256 * 4);
+    const CachePlan latent = catalog_plan("deepseek-ai/DeepSeek-V3");
+    CHECK(total(latent, 10) == INT64_C(10) * 128 * (192 + 128) * 4 * 61);
+    CHECK(total(catalog_plan("state-spaces/mamba-130m-hf"), 10) == INT64_C(24) * 1536 * (3 + 16) * 4);
+    request.on_accelerators = true;
+    CHECK(total(mistral, 100000) == INT64_C(100000) * 131072 * 2);
   }
 
   TEST_CASE("formats: blocks of llama.cpp, fp8, nvfp4") {

@@ -18,6 +18,7 @@ PlacementRequest engine_placement(const AutoMapRequest& request) {
   out.cache.format = *kv_format(request.accelerator_bytes.empty() ? request.processor_cache_dtype : request.cache_dtype);
   out.cache.model_dtype = request.dtype;
   out.cache.engine = CacheEngine::bigmodel;
+  out.cache.on_accelerators = !request.accelerator_bytes.empty();
   out.saved_only = true;
   if (request.accelerator_bytes.empty()) out.sliced = request.sliceable;
   return out;

@@ -62,8 +62,18 @@ class Cache {
   std::int64_t columns_ = 0;
 };
 
+/// How far back queries of a causal attention look. Both 0: to the first key.
+struct KeyReach {
+  std::int64_t window = 0;   ///< > 0: keys at least that far behind the query are not seen (the query's own counts)
+  std::int64_t chunk = 0;    ///< > 0: only keys of the query's own chunk of so many
+
+  /// The first key that query number `at` sees; later queries see no earlier one.
+  std::int64_t first_seen(std::int64_t at) const noexcept;
+};
+
 /// Keys and values of one attention, [batch, kv_heads, capacity, dim], in RAM or on an accelerator. Has room for what is expected
-/// from the start (up to kMostReserved tokens more than there are), else grows by half when full.
+/// from the start (up to kMostReserved tokens more than there are), else grows by half when full. With a reach it keeps what later queries
+/// see: room for kept_window_tokens (planning/kv_cache.h), and more only while a pass needs it.
 class KeyValueState : public MixerState {
  public:
   /// `dtype`: float32, bfloat16 or float16.
@@ -76,6 +86,12 @@ class KeyValueState : public MixerState {
   void append(const float* k, const float* v, std::int64_t count);
   const float* keys() const { return keys_.f32(); }
   const float* values() const { return values_.f32(); }
+  /// From now on, keys that no later query sees may go. Only for caches in RAM: recorded work counts on every token.
+  void limit(const KeyReach& reach);
+  /// After the attention of a pass that needed more keys than the next one does: gives their memory back.
+  void trim();
+  /// The number of the first token that is still stored.
+  std::int64_t first_key() const noexcept { return first_key_; }
   /// Nothing will be appended any more: what an encoder gave.
   void finish() noexcept { grows_ = false; }
 
@@ -84,25 +100,34 @@ class KeyValueState : public MixerState {
   ops::CacheView view(ForwardState& state) const;
 
   DType dtype() const noexcept { return dtype_; }
+  /// Tokens so far, those included that are not stored any more.
   std::int64_t length() const noexcept { return length_; }
   std::int64_t capacity() const noexcept { return capacity_; }
   std::uint64_t size_bytes() const override;
   void select(std::span<const std::int64_t> rows) override;
   void expect(std::int64_t tokens) override { expected_ = tokens; }
-  std::int64_t room() const noexcept override { return grows_ ? capacity_ - length_ : INT64_MAX; }
-  void set_length(std::int64_t tokens) override {
-    if (grows_) length_ = tokens;
-  }
+  std::int64_t room() const noexcept override { return grows_ ? capacity_ - stored() : INT64_MAX; }
+  /// Throws UsageError where the next query would see keys that are gone.
+  void set_length(std::int64_t tokens) override;
 
   static constexpr std::int64_t kMostReserved = 16384;
 
  private:
+  std::int64_t stored() const noexcept { return length_ - first_key_; }
+  void make_room(std::int64_t count);
   void grow(std::int64_t wanted);
+  /// Other memory with room for `capacity` tokens; the stored ones from number `first` on go along.
+  void relocate(std::int64_t capacity, std::int64_t first);
+  /// The stored ones from number `first` on move to the front.
+  void drop(std::int64_t first);
 
   std::int64_t batch_, kv_heads_, head_dim_, value_dim_;
   const Device* device_;
   DType dtype_;
   std::int64_t length_ = 0, capacity_ = 0, expected_ = 0;
+  std::int64_t first_key_ = 0;
+  KeyReach reach_;
+  std::int64_t most_ = INT64_MAX;   ///< for how many tokens there is room between passes
   bool grows_ = true;
   Tensor keys_, values_;
 };

@@ -18,6 +18,9 @@ struct AttentionInput {
   std::int64_t batch = 1, queries = 0, keys = 0, capacity = 0;
   std::int64_t heads = 1, kv_heads = 1, head_dim = 0, value_dim = 0;
   std::int64_t first_query = 0;   ///< the key number of query 0: query i sees keys up to first_query + i where causal
+  /// The number of the first key that is stored: the earlier ones are gone, and no query sees them. `keys`, biases and masks count from key 0 all the
+  /// same. On accelerators always 0.
+  std::int64_t first_key = 0;
 };
 
 struct AttentionRule {
@@ -35,6 +38,7 @@ struct AttentionRule {
 };
 
 /// out [batch, queries, heads, value_dim] = softmax(rule(q k^T)) v. A query that sees no key gives zeros unless spread_when_blind.
+/// The same bits come out whatever first_key is.
 /// `kept`: what keys and values are, float32, bfloat16 or float16; sums are float32.
 void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out, DType kept = DType::float32);
 

@@ -45,10 +45,11 @@ class HeadBlock {
     const std::int64_t key_bytes = in_.head_dim * element_bytes_;
     const std::byte* keys = reinterpret_cast<const std::byte*>(in_.k) + kv * in_.capacity * key_bytes;
     width_ = std::max<std::int64_t>(end - from, 0);
+    BIGMODEL_ASSERT(width_ == 0 || from >= in_.first_key);
     scores_.resize(static_cast<std::size_t>(std::max(width_ * count, in_.keys)));
     const std::int64_t step = in_.heads * in_.head_dim;
     for (std::int64_t j = 0; j < width_; j += kernels_.tile_outs) {
-      kernels_.of(kept_)(in_.q + ((b * in_.queries + first) * in_.heads + h) * in_.head_dim, step, count, keys + (from + j) * key_bytes,
+      kernels_.of(kept_)(in_.q + ((b * in_.queries + first) * in_.heads + h) * in_.head_dim, step, count, keys + (from - in_.first_key + j) * key_bytes,
                          key_bytes, std::min(kernels_.tile_outs, width_ - j), in_.head_dim, scores_.data() + j, width_);
     }
     seen_.clear();
@@ -66,7 +67,7 @@ class HeadBlock {
       const Seen& s = seen_[static_cast<std::size_t>(i)];
       if (s.from == s.end) continue;
       float* to = out_ + ((b * in_.queries + first + i) * in_.heads + h) * in_.value_dim;
-      kernels_.weighted_sum(s.weights, s.end - s.from, in_.v + (kv * in_.capacity + s.from) * in_.value_dim, in_.value_dim, to);
+      kernels_.weighted_sum(s.weights, s.end - s.from, in_.v + (kv * in_.capacity + s.from - in_.first_key) * in_.value_dim, in_.value_dim, to);
     }
   }
 
@@ -77,8 +78,8 @@ class HeadBlock {
     std::int64_t from = 0, end = 0;
   };
 
-  /// The softmax of one query's scores of the keys from `first_key` on. One that sees nothing is zeros at once, or has equal weights.
-  Seen weigh(std::int64_t b, std::int64_t h, std::int64_t query, std::int64_t first_key, float* scores) {
+  /// The softmax of one query's scores of the keys from `scored_from` on. One that sees nothing is zeros at once, or has equal weights.
+  Seen weigh(std::int64_t b, std::int64_t h, std::int64_t query, std::int64_t scored_from, float* scores) {
     const std::uint8_t* valid = rule_.key_valid == nullptr ? nullptr : rule_.key_valid + b * in_.keys;
     const float* key_bias = rule_.key_bias == nullptr ? nullptr : rule_.key_bias + (b * in_.heads + h) * in_.keys;
     const float* bias = rule_.bias == nullptr ? nullptr : rule_.bias + (h * in_.queries + query) * in_.keys;
@@ -88,7 +89,7 @@ class HeadBlock {
     const float sink = top;
     bool sees = false;
     for (std::int64_t j = from; j < end; ++j) {
-      float& score = scores[j - first_key];
+      float& score = scores[j - scored_from];
       if (valid != nullptr && valid[j] == 0) {
         score = kNever;
         continue;
@@ -105,10 +106,11 @@ class HeadBlock {
       return {};
     }
     if (!sees) {
+      BIGMODEL_ASSERT(in_.first_key == 0);
       blind_.assign(static_cast<std::size_t>(in_.keys), 1.0F / static_cast<float>(in_.keys));
       return {blind_.data(), 0, in_.keys};
     }
-    float* weights = scores + (from - first_key);
+    float* weights = scores + (from - scored_from);
     const float total = kernels_.exp_and_sum(weights, end - from, top) + (rule_.sinks == nullptr ? 0.0F : std::exp(sink - top));
     for (std::int64_t j = 0; j < end - from; ++j) weights[j] /= total;
     return {weights, from, end};
@@ -121,9 +123,10 @@ class HeadBlock {
     const std::int64_t width = in_.value_dim;
     widened_.resize(static_cast<std::size_t>((kAtOnce + 1) * width));
     float* part = widened_.data() + kAtOnce * width;
-    for (std::int64_t start = from / kAtOnce * kAtOnce; start < end; start += kAtOnce) {
-      const std::int64_t stop = std::min(start + kAtOnce, in_.keys);
-      const std::byte* values = reinterpret_cast<const std::byte*>(in_.v) + (kv * in_.capacity + start) * width * 2;
+    for (std::int64_t part_start = from / kAtOnce * kAtOnce; part_start < end; part_start += kAtOnce) {
+      const std::int64_t start = std::max(part_start, in_.first_key);
+      const std::int64_t stop = std::min(part_start + kAtOnce, in_.keys);
+      const std::byte* values = reinterpret_cast<const std::byte*>(in_.v) + (kv * in_.capacity + start - in_.first_key) * width * 2;
       if (kept_ == DType::float16) {
         kernels_.widen_f16(reinterpret_cast<const std::uint16_t*>(values), widened_.data(), (stop - start) * width);
       } else {
@@ -154,7 +157,7 @@ class HeadBlock {
 }  // namespace
 
 void attention(const CpuContext& cpu, const AttentionInput& in, const AttentionRule& rule, float* out, DType kept) {
-  BIGMODEL_ASSERT(in.kv_heads > 0 && in.heads % in.kv_heads == 0 && in.keys <= in.capacity);
+  BIGMODEL_ASSERT(in.kv_heads > 0 && in.heads % in.kv_heads == 0 && in.first_key >= 0 && in.keys - in.first_key <= in.capacity);
   const DotKernels& kernels = dot_kernels(cpu.isa);
   const std::int64_t blocks = (in.queries + kernels.tile_rows - 1) / kernels.tile_rows;
   // Small work is not worth waking anybody.

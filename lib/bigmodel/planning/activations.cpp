@@ -40,6 +40,12 @@ class Reader {
       width = add(width, out.in);
       widths.hidden = std::max(widths.hidden, out.out);
       widths.attention = std::max(widths.attention, width);
+      if (kind == "attention" && flag_property(block, "causal") && (integer_property(block, "window").value_or(0) > 0 || integer_property(block, "chunk").value_or(0) > 0)) {
+        const std::int64_t separate = add(out_of(module, "k"), out_of(module, "v"));
+        const std::int64_t heads = integer_property(block, "heads").value_or(0);
+        const std::int64_t fused = mul(mul(2, integer_property(block, "kv_heads").value_or(heads)), integer_property(block, "head_dim").value_or(0));
+        widths.windowed = std::max(widths.windowed, separate > 0 ? separate : fused);
+      }
       widths.heads = std::max(widths.heads, integer_property(block, "heads").value_or(0));
     } else if (kind == "moe") {
       const std::int64_t top_k = integer_property(block, "top_k").value_or(1);
@@ -97,7 +103,7 @@ ActivationSize activation_size(const ActivationWidths& widths, const ActivationR
   const std::int64_t tokens = request.tokens;
   ActivationSize out;
   out.residual_bytes = bytes(mul(mul(2, tokens), widths.hidden));
-  out.attention_bytes = bytes(mul(tokens, widths.attention));
+  out.attention_bytes = bytes(mul(tokens, add(widths.attention, request.drops_later ? widths.windowed : 0)));
   if (request.eager_attention) {
     const std::int64_t scores = mul(mul(tokens, widths.heads), request.context);
     out.attention_bytes = add(out.attention_bytes, add(request.scores_once ? 0 : bytes(scores), mul(scores, 4)));

@@ -16,6 +16,7 @@ namespace bigmodel {
 struct ActivationWidths {
   std::int64_t hidden = 0;
   std::int64_t attention = 0;      ///< queries, keys, values and the heads' result
+  std::int64_t windowed = 0;       ///< keys and values of the widest attention with a window or chunks
   std::int64_t heads = 0;          ///< of the widest attention
   std::int64_t feed_forward = 0;   ///< up, gate and their product; of all experts that a token visits
   std::int64_t experts = 0;        ///< router scores
@@ -32,6 +33,8 @@ struct ActivationRequest {
   DType dtype = DType::float16;
   bool eager_attention = false;     ///< materialises scores, and their softmax in float32
   bool scores_once = false;         ///< and they are there once, in float32
+  /// A layer with a window keeps the keys and values of the whole pass until its attention is through, in `dtype`, as this project's engine does.
+  bool drops_later = true;
   bool all_logits = false;          ///< of every token, not only of each sequence's last, with a float32 copy
 };
 

@@ -103,7 +103,7 @@ void check_kv_format(const KvFormat& format, const InferenceRequest& request) {
 
 /// Of one device where all share every layer. The hidden states are whole on each.
 ActivationWidths divided(ActivationWidths widths, std::int64_t devices) {
-  for (std::int64_t* width : {&widths.attention, &widths.heads, &widths.feed_forward, &widths.vocabulary}) *width = ceil_div(*width, devices);
+  for (std::int64_t* width : {&widths.attention, &widths.windowed, &widths.heads, &widths.feed_forward, &widths.vocabulary}) *width = ceil_div(*width, devices);
   return widths;
 }
 
@@ -162,6 +162,7 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
                          .dtype = compute_dtype,
                          .eager_attention = request.eager_attention,
                          .scores_once = request.engine == CacheEngine::llama_cpp,
+                         .drops_later = own_engine,
                          .all_logits = request.all_logits};
   out.prefill_activations = around(activation_size(widths, pass).peak_bytes);
   pass.tokens = pass.sequences = sequences;
@@ -181,7 +182,7 @@ InferenceMemory InferencePlan::memory(const InferenceRequest& request) const {
     out.decode_activations.high = add(out.decode_activations.high, widest);
   }
 
-  if (own_engine) out.assumptions.push_back("bigmodel run: keys, values, states and activations in float32, windows kept whole; the program itself is not counted");
+  if (own_engine) out.assumptions.push_back("bigmodel run: keys, values, states and activations in float32, windows as in RAM (on accelerators they are kept whole); the program itself is not counted");
   const Runtime runtime = runtime_of(request.engine, request.devices);
   out.overhead = {mul(runtime.bytes.low, request.devices), mul(runtime.bytes.expected, request.devices), mul(runtime.bytes.high, request.devices)};
   if (!runtime.source.empty()) out.assumptions.push_back(fmt::format("overhead a device: {}", runtime.source));

@@ -79,6 +79,7 @@ void attention(const ModuleTemplate& module, CacheLayer& layer) {
     layer.kind = CacheKind::sliding;
     layer.window = wanted(block, "window");
   }
+  layer.blind_sees_all = flag_property(block, "spread_when_blind");
   layer.reference_window = flag_property(block, "cache_window", true);
   if (find_property(block, "cache_repeat") != nullptr) layer.reference_repeat = wanted(block, "cache_repeat");
 }
@@ -253,7 +254,8 @@ std::int64_t token_bytes(const CacheLayer& layer, const CacheRequest& request) {
 
 bool has_window(const CacheLayer& layer, const CacheRequest& request) {
   const bool may_have = layer.kind == CacheKind::sliding || layer.kind == CacheKind::chunked || (layer.kind == CacheKind::latent && layer.window > 0);
-  if (!may_have || request.engine == CacheEngine::bigmodel) return false;
+  if (!may_have) return false;
+  if (request.engine == CacheEngine::bigmodel) return layer.kind != CacheKind::latent && layer.window > 0 && !layer.blind_sees_all && !request.on_accelerators;
   return !is_reference(request.engine) || layer.reference_window;
 }
 
@@ -268,8 +270,8 @@ std::int64_t window_tokens(const CacheLayer& layer, const CacheRequest& request)
       return sliding ? add(rounded_up(reach, kVllmPage), kVllmPage) : rounded_up(reach, kVllmPage);
     }
     case CacheEngine::llama_cpp: return rounded_up(add(layer.window, kLlamaCppBatch), kLlamaCppPad);
+    case CacheEngine::bigmodel: return kept_window_tokens(layer.window, layer.kind == CacheKind::chunked);
     case CacheEngine::exact:
-    case CacheEngine::bigmodel:
     case CacheEngine::hf_static: break;
   }
   return layer.window;
@@ -325,6 +327,12 @@ std::string_view to_string(CacheKind kind) noexcept {
     case CacheKind::compressed: return "compressed";
   }
   return "full";
+}
+
+std::int64_t kept_window_tokens(std::int64_t window, bool chunks) noexcept {
+  constexpr std::int64_t kLeast = 32;   // tokens between moves; for long windows a sixteenth: a move then costs as much as reading 16 tokens more
+  if (window <= 0 || window > INT64_MAX / 2) return INT64_MAX;
+  return chunks ? window : window + std::max(kLeast, window / 16);
 }
 
 CachePlan plan_cache(const MetaGraph& graph) {

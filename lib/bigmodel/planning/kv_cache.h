@@ -51,6 +51,7 @@ struct CacheLayer {
   bool overlap = false;              ///< compressed: entries read the tokens of the entry before, too
   std::int64_t encoder_tokens = 0;   ///< cross: where the description fixes it, else 0
   bool reference_index_float32 = false;  ///< the reference's cache has the indexer's keys in float32, whatever the model's dtype
+  bool blind_sees_all = false;       ///< a query that sees nothing averages over all keys: bigmodel then keeps them
   bool reference_window = true;      ///< false: the reference's cache does not know of the window and keeps every token
   std::int64_t reference_repeat = 1; ///< how often the reference's cache stores each key and value
   std::vector<CacheState> states;
@@ -68,12 +69,17 @@ CachePlan plan_cache(const MetaGraph& graph);
 /// Whose cache is meant. `exact` counts what the next token can still read. `hf` is the reference's DynamicCache: windows keep one
 /// token less, convolutions one column more, and windows that it does not know keep every token; `hf_static` its StaticCache of
 /// `context` tokens. `vllm` takes pages of 16 tokens, keeps an indexer's keys as fp8 with a scale for each 128, and for windows what a batch of kVllmBatchedTokens can reach; `llama_cpp` takes
-/// cells in multiples of 256, windows with room for the batch in work, and states in float32. `bigmodel` is this project's engine: every
-/// token also of windowed layers, the heads of latent attention, states in float32.
+/// cells in multiples of 256, windows with room for the batch in work, and states in float32. `bigmodel` is this project's engine: the
+/// heads of latent attention, states in float32, and of windowed layers kept_window_tokens in RAM, every token on accelerators.
 enum class CacheEngine { exact, hf, hf_static, vllm, llama_cpp, bigmodel };
 
 inline constexpr std::int64_t kVllmPage = 16, kVllmBatchedTokens = 8192;  ///< block_size, max_num_batched_tokens
 inline constexpr std::int64_t kLlamaCppPad = 256, kLlamaCppBatch = 512;   ///< padding of n_ctx, n_ubatch
+
+/// Tokens that this project's engine has room for in RAM where a layer has a window, or chunks, of so many: a window and some tokens more, so
+/// that the window moves to the front only now and then; of chunks no more, as a full one goes at once. What a pass needs beyond
+/// that goes after its attention. INT64_MAX for 0: no window.
+std::int64_t kept_window_tokens(std::int64_t window, bool chunks) noexcept;
 
 struct CacheRequest {
   std::int64_t context = 0;        ///< tokens of each sequence
@@ -83,6 +89,7 @@ struct CacheRequest {
   KvFormat format;                 ///< of keys and values
   DType model_dtype = DType::float16;  ///< of states
   CacheEngine engine = CacheEngine::exact;
+  bool on_accelerators = false;    ///< bigmodel: caches may lie there, where windowed layers keep every token
   bool expand_latent = false;      ///< latent attention keeps all heads: an engine without absorbed projections
 };
 

@@ -88,7 +88,8 @@ class Mapper {
     workspace_ = activation_size(activation_widths(graph_), {.tokens = std::min(prompt, std::max<std::int64_t>(request_.prefill_tokens, 1)),
                                                              .sequences = sequences,
                                                              .context = context,
-                                                             .dtype = request_.workspace_dtype.value_or(request_.placement.dtype)})
+                                                             .dtype = request_.workspace_dtype.value_or(request_.placement.dtype),
+                                                             .drops_later = request_.placement.cache.engine == CacheEngine::bigmodel})
                      .peak_bytes;
     for (PackingDevice& d : problem_.runs) d.workspace_bytes = workspace_;
   }

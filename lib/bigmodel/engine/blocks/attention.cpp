@@ -238,7 +238,9 @@ class Attention : public BoundBlock {
   }
 
   Tensor attend(const Projected& p, ForwardState& state) const {
-    const KeptKeys kv(p.q, state, slot_, kv_heads_, head_dim_, head_dim_);
+    // A query that sees nothing averages over all keys: then none may go.
+    const KeyReach reach = causal_ && !spread_when_blind_ ? KeyReach{window_, chunk_} : KeyReach{};
+    const KeptKeys kv(p.q, state, slot_, kv_heads_, head_dim_, head_dim_, reach);
     kv->append(p.k, p.v, state.length, state);
     ops::AttentionInput in = kv->input(state);
     in.q = p.q.data();
@@ -269,6 +271,7 @@ class Attention : public BoundBlock {
     if (!state.valid.empty() || rule.bias != nullptr || rule.key_bias != nullptr) state.repeatable = false;
     const Tensor out = beside(p.q, {state.batch, state.length, heads_ * head_dim_});
     on->attention(in, kv->view(state), rule, out.data());
+    kv->trim();
     return out;
   }
 

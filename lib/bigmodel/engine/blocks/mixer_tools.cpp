@@ -63,12 +63,15 @@ KeptState::KeptState(const Tensor& x, ForwardState& state, std::size_t slot, std
   tensors_ = &cache.state<TensorState>(slot, [&] { return TensorState(std::move(shapes), x.device().accelerator() != nullptr ? x.device() : cpu_device()); }).tensors;
 }
 
-KeptKeys::KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim) {
+KeptKeys::KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim, const KeyReach& reach) {
   Cache& cache = state.cache == nullptr ? local_ : *state.cache;
   fresh_ = !cache.has(slot);
   keys_ = &cache.state<KeyValueState>(slot, [&] {
     const bool gpu = x.device().accelerator() != nullptr;
-    return KeyValueState(state.batch, kv_heads, head_dim, value_dim, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : state.processor_cache);
+    KeyValueState out(state.batch, kv_heads, head_dim, value_dim, gpu ? x.device() : cpu_device(), gpu ? state.accelerator_cache : state.processor_cache);
+    // Passing ones go as a whole in a moment.
+    if (!gpu && state.cache != nullptr) out.limit(reach);
+    return out;
   });
 }
 

@@ -43,8 +43,8 @@ class KeptState {
 /// The keys and values of an attention in the cache, or passing ones that go with this object where there is no cache.
 class KeptKeys {
  public:
-  /// On the device of `x`, in the dtype of caches there.
-  KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim);
+  /// On the device of `x`, in the dtype of caches there. A cache in RAM forgets what is out of `reach`.
+  KeptKeys(const Tensor& x, ForwardState& state, std::size_t slot, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim, const KeyReach& reach = {});
 
   bool fresh() const noexcept { return fresh_; }   ///< nothing was there before this call
   KeyValueState& operator*() const noexcept { return *keys_; }
