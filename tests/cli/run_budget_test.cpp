@@ -127,6 +127,27 @@ TEST_SUITE("cli/run_budget") {
     CHECK(none.err.find("--kv-dtype") == std::string::npos);   // hints are of options that run has
   }
 
+  TEST_CASE("windows keep no more than was foreseen, whatever the prompt's length, and estimate-memory says the same") {
+    const TempFolder folder;
+    folder.write("config.json", R"({"model_type": "mistral", "architectures": ["MistralForCausalLM"], "vocab_size": 2000, "hidden_size": 64, "intermediate_size": 96,
+      "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 20, "tie_word_embeddings": false})");
+    const std::string model = (folder / "m").string();
+    REQUIRE(run_binary({"init", (folder / "config.json").string(), "--class", "auto", "--dtype", "bfloat16", "-o", model}).exit_code == 0);
+    for (const int prompt : {5, 400}) {
+      CAPTURE(prompt);
+      std::string ids = "1";
+      for (int i = 1; i < prompt; ++i) ids += fmt::format(",{}", i * 37 % 2000);
+      const RunResult r = run_binary({"run", model, "--ids", ids, "--greedy", "--max-new-tokens", "100", "--json"});
+      REQUIRE_MESSAGE(r.exit_code == 0, r.err);
+      const Json json = Json::parse(r.out);
+      CHECK(json.at("kv_cache_bytes") == (20 + 32) * 3 * 2 * 2 * 16 * 4);
+      CHECK(json.at("predicted").at("kv_cache_bytes") == json.at("kv_cache_bytes"));
+      const RunResult estimate = run_binary({"estimate-memory", model, "--engine", "bigmodel", "--context", std::to_string(prompt + 100), "--json"});
+      REQUIRE_MESSAGE(estimate.exit_code == 0, estimate.err);
+      CHECK(Json::parse(estimate.out).at("inference").at("dtypes").at(0).at("kv_cache").at("bytes") == json.at("kv_cache_bytes"));
+    }
+  }
+
   TEST_CASE("--check refuses NaN and infinite weights by name") {
     const TempFolder folder;
     const std::string model = make_llama(folder, 32, 2);

@@ -40,7 +40,7 @@ class Reader {
       width = add(width, out.in);
       widths.hidden = std::max(widths.hidden, out.out);
       widths.attention = std::max(widths.attention, width);
-      if (kind == "attention" && flag_property(block, "causal") && (integer_property(block, "window").value_or(0) > 0 || integer_property(block, "chunk").value_or(0) > 0)) {
+      if (kind == "attention" && flag_property(block, "causal") && (find_property(block, "window") != nullptr || find_property(block, "chunk") != nullptr)) {
         const std::int64_t separate = add(out_of(module, "k"), out_of(module, "v"));
         const std::int64_t heads = integer_property(block, "heads").value_or(0);
         const std::int64_t fused = mul(mul(2, integer_property(block, "kv_heads").value_or(heads)), integer_property(block, "head_dim").value_or(0));
