@@ -142,6 +142,9 @@ TEST_SUITE("cli/run_budget") {
       const Json json = Json::parse(r.out);
       CHECK(json.at("kv_cache_bytes") == (20 + 32) * 3 * 2 * 2 * 16 * 4);
       CHECK(json.at("predicted").at("kv_cache_bytes") == json.at("kv_cache_bytes"));
+      const RunResult streamed = run_binary({"run", model, "--ids", ids, "--greedy", "--max-new-tokens", "100", "--json", "--device-map", "disk"});
+      REQUIRE_MESSAGE(streamed.exit_code == 0, streamed.err);
+      CHECK(Json::parse(streamed.out).at("output_ids") == json.at("output_ids"));
       const RunResult estimate = run_binary({"estimate-memory", model, "--engine", "bigmodel", "--context", std::to_string(prompt + 100), "--json"});
       REQUIRE_MESSAGE(estimate.exit_code == 0, estimate.err);
       CHECK(Json::parse(estimate.out).at("inference").at("dtypes").at(0).at("kv_cache").at("bytes") == json.at("kv_cache_bytes"));

@@ -138,6 +138,16 @@ TEST_SUITE("engine/cache") {
     Pair large({.window = 20}, DType::float32, 1, 5000);
     CHECK(large.agree(10));
     CHECK(large.some().capacity() == 52);
+    // It moves in place, once in 33 tokens.
+    const float* place = large.some().keys();
+    std::int64_t moves = 0;
+    for (int i = 0; i < 330; ++i) {
+      const std::int64_t before = large.some().first_key();
+      CHECK(large.agree(1));
+      moves += large.some().first_key() != before ? 1 : 0;
+    }
+    CHECK(moves == 9);
+    CHECK(large.some().keys() == place);
     KeyValueState prompt(1, 1, 4, 4);
     prompt.limit({.window = 20});
     prompt.expect(5000);
@@ -184,6 +194,13 @@ TEST_SUITE("engine/cache") {
         }
       }
     }
+  }
+
+  TEST_CASE("where accelerators take part, windows are planned whole") {
+    AutoMapRequest request;
+    CHECK(!engine_placement(request).cache.on_accelerators);
+    request.accelerator_bytes.emplace_back(0, 1000);
+    CHECK(engine_placement(request).cache.on_accelerators);
   }
 
   TEST_CASE("beams reorder windows, and generation keeps no more however long it goes on") {
