@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 bool has_type(const Json& value, const std::string& type) {
   if (type == "object") return value.is_object();
   if (type == "array") return value.is_array();
+  if (type == "null") return value.is_null();
   if (type == "string") return value.is_string();
   if (type == "integer") return value.is_number_integer();
   if (type == "number") return value.is_number();
@@ -37,7 +38,9 @@ class Checker {
       if (keyword == "$ref") {
         check(root_.at(Json::json_pointer(rule.get<std::string>().substr(1))), value, at, faults);
       } else if (keyword == "type") {
-        if (!has_type(value, rule)) fault(fmt::format("expected {}, got {}", rule.get<std::string>(), value.dump()));
+        // One name, or a list of those that are allowed.
+        const Json allowed = rule.is_array() ? rule : Json::array({rule});
+        if (std::ranges::none_of(allowed, [&](const Json& type) { return has_type(value, type); })) fault(fmt::format("expected {}, got {}", rule.dump(), value.dump()));
       } else if (keyword == "const") {
         if (value != rule) fault(fmt::format("expected {}, got {}", rule.dump(), value.dump()));
       } else if (keyword == "enum") {

@@ -84,8 +84,8 @@ std::int64_t default_chunk(CacheEngine engine, std::int64_t tokens) {
 
 /// Which quantised caches an engine has: llama.cpp GGML's blocks, of values only where attention is fused; vLLM bytes and NVFP4.
 void check_kv_format(const KvFormat& format, const InferenceRequest& request) {
-  if (request.engine == CacheEngine::bigmodel && (format.block_bytes != 4 || format.block_elements != 1)) {
-    throw UsageError(fmt::format("KV cache: bigmodel keeps none in {}", format.name), "leave --kv-dtype out: it keeps float32");
+  if (request.engine == CacheEngine::bigmodel && (format.block_bytes < 2 || format.block_elements != 1)) {
+    throw UsageError(fmt::format("KV cache: bigmodel keeps none in {}", format.name), "use float32, as it does by itself, or bfloat16 or float16");
   }
   const bool quantised = format.block_bytes < 2 * format.block_elements;
   if (!quantised) return;
