@@ -137,7 +137,17 @@ TEST_SUITE("engine/accelerator") {
     }
     CHECK(told);
     const_cast<FailingDisk&>(disk).fails = false;
-    CHECK(logits(*model) == want);
+    // What the reader tried ahead while the disk still failed is told at most once for each stage.
+    bool right = false;
+    for (int pass = 0; pass < 4 && !right; ++pass) {
+      try {
+        right = logits(*model) == want;
+        CHECK(right);
+      } catch (const IoError&) {
+        CHECK(pass < 3);
+      }
+    }
+    CHECK(right);
   }
 
   TEST_CASE("ids that the model does not have are refused wherever its embeddings lie") {
