@@ -171,7 +171,7 @@ TEST_SUITE("planning/device_split") {
     CHECK_NOTHROW(ask(CacheEngine::llama_cpp, "bf16", true));
     CHECK_NOTHROW(ask(CacheEngine::vllm, "fp8", true));
     CHECK_NOTHROW(ask(CacheEngine::exact, "q4_0", true));
-    CHECK_NOTHROW(ask(CacheEngine::bigmodel, "bf16", false));
+    CHECK(ask(CacheEngine::bigmodel, "bf16", false).cache.total_bytes * 2 == ask(CacheEngine::bigmodel, "float32", false).cache.total_bytes);
     CHECK_THROWS_AS(ask(CacheEngine::bigmodel, "q8_0", false), UsageError);
     CHECK(plan.memory({.dtype = DType::bfloat16, .context = 10, .engine = CacheEngine::bigmodel}).kv_format.name == "float32");
   }

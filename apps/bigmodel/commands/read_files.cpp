@@ -2,8 +2,10 @@
 #include "commands/read_files.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
+#include <optional>
+
+#include "bigmodel/checkpoint/read_tensor_list.h"
 #include "bigmodel/core/error.h"
 
 namespace bigmodel::app {
@@ -16,10 +18,8 @@ ReadFiles::ReadFiles(const Checkpoint& checkpoint) {
 
 void ReadFiles::check() const {
   for (const auto& [path, was] : files_) {
-    struct stat now {};
-    if (::stat(path.c_str(), &now) != 0 || now.st_dev != was.device || now.st_ino != was.inode) continue;
-    const std::int64_t modified_ns = static_cast<std::int64_t>(now.st_mtim.tv_sec) * 1'000'000'000 + now.st_mtim.tv_nsec;
-    if (modified_ns == was.modified_ns && static_cast<std::uint64_t>(now.st_size) == was.size_bytes) continue;
+    const std::optional<FileIdentity> now = find_file_identity(path);
+    if (!now || now->device != was.device || now->inode != was.inode || *now == was) continue;
     throw IoError(fmt::format("{}: was changed while it was being read", path.string()), "what came out so far may be wrong; run again once the file rests");
   }
 }

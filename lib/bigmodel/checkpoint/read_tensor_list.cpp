@@ -30,14 +30,28 @@ void take_safetensors_header(SafetensorsHeader header, TensorList& list) {
   }
 }
 
-FileIdentity file_identity(int fd, const std::filesystem::path& path) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) throw_errno(path.string(), "read", errno);
-  if (!S_ISREG(info.st_mode)) throw IoError(fmt::format("{}: is no regular file", path.string()));
+namespace {
+
+FileIdentity identity_of(const struct stat& info) {
   return {.device = info.st_dev,
           .inode = info.st_ino,
           .size_bytes = static_cast<std::uint64_t>(info.st_size),
           .modified_ns = static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+std::optional<FileIdentity> find_file_identity(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return identity_of(info);
+}
+
+FileIdentity file_identity(int fd, const std::filesystem::path& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) throw_errno(path.string(), "read", errno);
+  if (!S_ISREG(info.st_mode)) throw IoError(fmt::format("{}: is no regular file", path.string()));
+  return identity_of(info);
 }
 
 TensorList read_tensor_list(const Disk& disk, const std::filesystem::path& path, std::string_view under) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,5 +27,7 @@ void take_safetensors_header(SafetensorsHeader header, TensorList& list);
 
 /// The identity of an open file. Throws IoError where it is no regular file.
 FileIdentity file_identity(int fd, const std::filesystem::path& path);
+/// Of the file that the path leads to now; nothing where there is none to be seen.
+std::optional<FileIdentity> find_file_identity(const std::filesystem::path& path);
 
 }  // namespace bigmodel

@@ -61,6 +61,13 @@ void SlicePool::give_back(Piece piece) noexcept {
   }
 }
 
+std::vector<std::int64_t> wanted_slices(std::span<const std::int64_t> numbers) {
+  std::vector<std::int64_t> out(numbers.begin(), numbers.end());
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
 std::uint64_t WeightSlices::slice_bytes() const { return source_.size_bytes() / static_cast<std::uint64_t>(source_.shape.front()); }
 
 StoredTensor WeightSlices::read(std::span<const std::int64_t> wanted) const { return read(wanted, pool_->memory(slice_bytes() * wanted.size())); }

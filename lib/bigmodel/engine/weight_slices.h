@@ -45,12 +45,15 @@ class SlicePool : public std::enable_shared_from_this<SlicePool> {
   std::vector<Piece> pieces_;                            ///< free ones
 };
 
+/// The numbers that occur, ascending and once each: what reads of slices take.
+std::vector<std::int64_t> wanted_slices(std::span<const std::int64_t> numbers);
+
 /// Of one tensor. Thread-safe. The source, and what the pool reads from, must outlive it.
 class WeightSlices {
  public:
   WeightSlices(const WeightSource& source, std::shared_ptr<SlicePool> pool) : source_(source), pool_(std::move(pool)) {}
 
-  /// These slices, one behind the other, in RAM: [wanted.size(), ...]. `wanted` ascends, without doubles, each below the first dimension. What lies close
+  /// These slices, one behind the other, in RAM: [wanted.size(), ...]. `wanted`: of wanted_slices, each below the first dimension. What lies close
   /// together is read in one go. Throws what read_source throws, CapacityError.
   StoredTensor read(std::span<const std::int64_t> wanted) const;
   /// The whole tensor.

@@ -98,20 +98,19 @@ class PartBuilder {
   Sizes below(const ModuleTemplate& module) {
     if (const auto it = sizes_.find(&module); it != sizes_.end()) return it->second;
     Sizes out = own_sizes(module);
-    const std::string experts = experts_of(module);
     for (const ModuleChild& child : module.children) {
       const Sizes each = below(*child.module);
       out.weights = checked_add(out.weights, checked_mul(each.weights, child.count, module.class_name), module.class_name);
       out.buffers = checked_add(out.buffers, checked_mul(each.buffers, child.count, module.class_name), module.class_name);
-      const double share = !experts.empty() && child.name == experts ? visited_share(*module.block, *child.module) : 1.0;
-      out.read += each.read * static_cast<double>(child.count) * share;
+      out.read += each.read * static_cast<double>(child.count) * share_of(module, child.name, *child.module);
     }
     return sizes_.emplace(&module, out).first->second;
   }
 
-  /// The child of a mixture that holds its experts; empty where the module is none.
-  static std::string experts_of(const ModuleTemplate& module) {
-    return module.block && module.block->kind == "moe" ? member_path(*module.block, "experts") : std::string{};
+  /// How much of a child a step reads: of a mixture's experts those that are visited.
+  double share_of(const ModuleTemplate& module, std::string_view child_name, const ModuleTemplate& child) const {
+    const bool experts = module.block && module.block->kind == "moe" && !child_name.empty() && member_path(*module.block, "experts") == child_name;
+    return experts ? visited_share(*module.block, child) : 1.0;
   }
 
   /// The expected share of experts that `sequences` tokens visit, each `top_k` of them at random.
@@ -142,13 +141,12 @@ class PartBuilder {
     }
     for (const TensorTemplate& t : module.buffers) add_part(joined(path, t.name), {0, bytes_of(t), 0}, share);
     const bool has_body = share > 0 && caches_below(path);
-    const std::string experts = experts_of(module);
     for (const ModuleChild& child : module.children) {
       for (std::int64_t k = 0; k < child.count; ++k) {
         const std::string name = joined(path, child.name_at(k));
         // Beside a body that caches, what attends without caching is an encoder or a tower.
         const bool idle = has_body && !caches_below(name) && has_attention(*child.module);
-        descend(*child.module, name, idle ? 0 : share * (!experts.empty() && child.name == experts ? visited_share(*module.block, *child.module) : 1.0));
+        descend(*child.module, name, idle ? 0 : share * share_of(module, child.name, *child.module));
       }
     }
   }
@@ -160,9 +158,9 @@ class PartBuilder {
     std::vector<std::pair<std::string, Sizes>> apart;
     for (auto it = stacks_.lower_bound(inside); it != stacks_.end() && it->starts_with(inside); ++it) {
       const ModuleTemplate& stack = *find_module(graph_, *it);
-      const ModuleTemplate& above = *find_module(graph_, parent_of(*it));
+      const std::string_view above = parent_of(*it);
       Sizes sizes = below(stack);
-      if (joined(std::string(parent_of(*it)), experts_of(above)) == *it) sizes.read *= visited_share(*above.block, stack);
+      sizes.read *= share_of(*find_module(graph_, above), std::string_view(*it).substr(above.empty() ? 0 : above.size() + 1), stack);
       rest.weights -= sizes.weights;
       rest.buffers -= sizes.buffers;
       rest.read -= sizes.read;

@@ -14,9 +14,7 @@ namespace {
 
 /// The rows that the ids ask for, and the ids as numbers of these rows.
 StoredTensor bring_rows(WeightSlices& slices, Tensor& ids) {
-  std::vector<std::int64_t> wanted(ids.i64(), ids.i64() + ids.count());
-  std::ranges::sort(wanted);
-  wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
+  const std::vector<std::int64_t> wanted = wanted_slices({ids.i64(), static_cast<std::size_t>(ids.count())});
   const Tensor places(ids.shape(), DType::int64);
   for (std::int64_t i = 0; i < ids.count(); ++i) places.i64()[i] = std::ranges::lower_bound(wanted, ids.i64()[i]) - wanted.begin();
   ids = places;

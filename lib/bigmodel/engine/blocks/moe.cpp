@@ -128,9 +128,7 @@ class Experts : public BoundBlock {
   /// One after the other, those that the tokens chose.
   void bring_experts(const Tensor& x, const Tensor& ids, const Tensor& weights, ops::ExpertWeights& w, const ForwardState& state, const Tensor& out) const {
     std::fill_n(out.f32(), out.count(), 0.0F);
-    std::vector<std::int64_t> wanted(ids.i64(), ids.i64() + ids.count());
-    std::ranges::sort(wanted);
-    wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
+    const std::vector<std::int64_t> wanted = wanted_slices({ids.i64(), static_cast<std::size_t>(ids.count())});
     TensorView gate_up_bias, down_bias;
     SliceSequence sequence({gate_up_->slices.get(), down_->slices.get()}, wanted);
     std::vector<StoredTensor> here;
